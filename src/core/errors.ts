@@ -1,0 +1,76 @@
+/**
+ * The one catalogue of the errors that people see: a stable code, its HTTP status, the CLI's exit code, and a
+ * title. The sentence that says what happened and what to do comes with each throw.
+ */
+export const errorCatalogue = {
+  // What was asked is malformed.
+  invalid_json: { status: 400, exit: 5, title: 'The body is not valid JSON' },
+  invalid_request: { status: 400, exit: 5, title: 'The request does not fit its schema' },
+  not_supported_yet: { status: 422, exit: 5, title: 'Skipjack cannot do this yet' },
+  unauthorized: { status: 401, exit: 1, title: 'An API key is needed' },
+  host_not_allowed: { status: 403, exit: 1, title: 'This Host header is not accepted' },
+  not_found: { status: 404, exit: 3, title: 'There is no such thing' },
+  method_not_allowed: { status: 405, exit: 1, title: 'This method is not allowed here' },
+  body_too_large: { status: 413, exit: 5, title: 'The body is too large' },
+  unsupported_media_type: { status: 415, exit: 5, title: 'This content type is not read here' },
+  headers_too_large: { status: 431, exit: 5, title: 'The headers are too large' },
+  // What was asked does not fit what is.
+  lease_lost: { status: 409, exit: 4, title: 'The claim is no longer held' },
+  already_settled: { status: 409, exit: 4, title: 'The task has ended already' },
+  already_claimed: { status: 409, exit: 4, title: 'Somebody holds the task' },
+  already_replayed: { status: 409, exit: 4, title: 'The dead letter was replayed already' },
+  not_claimable: { status: 409, exit: 4, title: 'The task cannot be claimed now' },
+  token_mismatch: { status: 409, exit: 4, title: 'The token belongs to another task' },
+  idempotency_conflict: { status: 409, exit: 4, title: 'The idempotency key was used for another request' },
+  not_ended: { status: 409, exit: 4, title: 'The task has not ended' },
+  // We cannot answer now.
+  idempotency_key_busy: { status: 503, exit: 7, title: 'Another transaction holds the idempotency key' },
+  overloaded: { status: 503, exit: 7, title: 'Too much is waiting; try again' },
+  database_unreachable: { status: 503, exit: 7, title: 'The database does not answer' },
+  schema_outdated: { status: 503, exit: 7, title: 'The database schema does not fit this version' },
+  server_unreachable: { status: 503, exit: 7, title: 'The server does not answer' },
+  timeout: { status: 504, exit: 124, title: 'Waited too long' },
+  internal: { status: 500, exit: 1, title: 'A fault in Skipjack' },
+  usage: { status: 400, exit: 2, title: 'The command line is not understood' },
+} as const;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+export interface Problem {
+  /** JSON pointer into the body, or the name of a parameter. */
+  pointer?: string;
+  code?: string;
+  message: string;
+}
+
+/** An error that a person or program is meant to see. */
+export class SkipjackError extends Error {
+  readonly code: ErrorCode;
+  readonly problems: Problem[];
+  /** More members for the problem document: the holder of a lease, the id behind a key. */
+  readonly extra: Record<string, unknown>;
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    {
+      cause,
+      problems = [],
+      extra = {},
+    }: { cause?: unknown; problems?: Problem[]; extra?: Record<string, unknown> } = {},
+  ) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'SkipjackError';
+    this.code = code;
+    this.problems = problems;
+    this.extra = extra;
+  }
+
+  get status(): number {
+    return errorCatalogue[this.code].status;
+  }
+
+  get exitCode(): number {
+    return errorCatalogue[this.code].exit;
+  }
+}

@@ -1,0 +1,141 @@
+import type { Json } from './json.ts';
+import type { NewTask, Spec, TaskError } from './task.ts';
+
+/** A task in the hands of a worker. */
+export interface ClaimedTask {
+  id: string;
+  /** Names this claim; every later word about the attempt carries it. */
+  token: string;
+  /** Counted from 1, as people count: failures + losses + 1. */
+  attempt: number;
+  attempts_max: number;
+  name: string;
+  queue: string;
+  priority: number;
+  spec: Spec | null;
+  input: Json;
+  labels: Record<string, string> | null;
+  timeout_ms: number | null;
+  /** False for a task fetched ahead: the worker says with a heartbeat when it starts. */
+  started: boolean;
+  /** From being due to being claimed, by the database's clock. */
+  wait_ms: number;
+  created_at: string;
+  lease_expires_at: string;
+}
+
+export interface ClaimRequest {
+  /** One at least; no duplicates. */
+  queues: string[];
+  /** At most this many tasks. */
+  limit: number;
+  /** How many of them start at once; the rest are held ahead. All by default. */
+  startLimit?: number;
+  /** Who claims, as people will see it. */
+  worker: string;
+  leaseMs: number;
+  /** How long after a task's timeout the server steps in; a worker that stops its own attempts says how long that may take it. */
+  timeoutGraceMs?: number;
+  /** Wait so long for something to come; 0 answers at once. */
+  waitMs: number;
+  /** The same id answers the same still-held tasks, so that a lost answer can be asked for again. A UUID. */
+  claimId?: string;
+  filter?: { name?: string; label?: string };
+  signal?: AbortSignal;
+}
+
+/** What ended the attempt, in a worker's words. */
+export type Outcome =
+  | { kind: 'completed'; output: Json; exitCode?: number | null; runMs?: number | null }
+  | {
+      kind: 'failed' | 'timed_out';
+      error: TaskError;
+      /** False: final, whatever the retry policy says. */
+      retry?: boolean;
+      /** What the attempt had put out, for people to look at. */
+      output?: Json;
+      exitCode?: number | null;
+      runMs?: number | null;
+    }
+  /** Stopped because somebody asked for the task to be cancelled. */
+  | { kind: 'cancelled'; output?: Json; exitCode?: number | null; runMs?: number | null }
+  /** Given back unspent; with `delayMs` not before that, so that what this worker cannot run does not spin. */
+  | { kind: 'released'; delayMs?: number };
+
+export type Settlement = { id: string; token: string } & Outcome;
+
+export type SettleResult =
+  /** `state` is the task's now: `active` when it will be tried again or was given back. `repeated`: it had been settled so before. */
+  | {
+      kind: 'settled';
+      state: 'active' | 'completed' | 'failed' | 'cancelled';
+      nextTryAt: string | null;
+      repeated: boolean;
+    }
+  /** Somebody else may hold the task now; nothing was changed. */
+  | { kind: 'lease_lost' }
+  /** The task has ended otherwise; nothing was changed. */
+  | { kind: 'already_settled'; state: string }
+  | { kind: 'not_found' }
+  | { kind: 'token_mismatch' }
+  /** The database could not store the values of this one. */
+  | { kind: 'invalid'; message: string };
+
+export interface Lease {
+  id: string;
+  token: string;
+  /** True: the attempt has started (matters for a task held ahead). */
+  started: boolean;
+}
+
+export type HeartbeatResult =
+  | { kind: 'extended'; leaseExpiresAt: string }
+  /** Locked by another for the moment; the lease may still stand. Beat again. */
+  | { kind: 'busy' }
+  /** Stop the attempt and settle it: it was asked to be cancelled, or its time is up. */
+  | { kind: 'stop'; reason: 'cancelled' | 'timed_out' }
+  /** The claim is no longer ours. Stop the attempt and say nothing. */
+  | { kind: 'gone' };
+
+export type EnqueueResult =
+  | { kind: 'created'; id: string }
+  /** The idempotency key had made this task before, by the same request. */
+  | { kind: 'existing'; id: string }
+  /** The key was used by another request. */
+  | { kind: 'key_conflict'; id: string }
+  /** Another transaction holds the key and did not end in time. */
+  | { kind: 'key_busy' }
+  /** The database could not store this one. */
+  | { kind: 'invalid'; message: string };
+
+export interface WorkerInfo {
+  id: string;
+  host: string;
+  pid: number;
+  queues: string[];
+  slots: number;
+  version: string;
+}
+
+/**
+ * Where a worker's tasks come from and where their outcomes go.
+ *
+ * Two implementations: `queue/task-source.ts` over the database, `client/task-source.ts` over HTTP. Each call
+ * reconnects and repeats by itself what is safe to repeat until `signal` is aborted; what it throws is final.
+ */
+export interface TaskSource {
+  claim(request: ClaimRequest): Promise<ClaimedTask[]>;
+  /** Answers in the order of `settlements`. */
+  settle(settlements: Settlement[]): Promise<SettleResult[]>;
+  /** Answers in the order of `leases`. */
+  heartbeat(
+    leases: Lease[],
+    options: { leaseMs: number; timeoutGraceMs?: number },
+  ): Promise<HeartbeatResult[]>;
+  enqueue(tasks: NewTask[]): Promise<EnqueueResult[]>;
+  /** Says that this worker lives. Called every few seconds. */
+  announceWorker(worker: WorkerInfo): Promise<void>;
+  removeWorker(id: string): Promise<void>;
+  /** Calls back when the server has something for this worker to stop; a hint to beat at once, nothing more. */
+  onStopHint(worker: string, listener: () => void): () => void;
+}

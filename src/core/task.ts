@@ -1,0 +1,77 @@
+import type { Json } from './json.ts';
+
+/** `tasks.state`. See the drawing in `queue/README.md`. */
+export const taskStates = ['pending', 'active', 'completed', 'failed', 'cancelled', 'skipped'] as const;
+export type TaskState = (typeof taskStates)[number];
+
+/** What people see: `active` is one of `scheduled`, `ready`, `running`. */
+export const visibleTaskStates = [
+  'pending',
+  'scheduled',
+  'ready',
+  'running',
+  'completed',
+  'failed',
+  'cancelled',
+  'skipped',
+] as const;
+export type VisibleTaskState = (typeof visibleTaskStates)[number];
+
+export const endedTaskStates = ['completed', 'failed', 'cancelled', 'skipped'] as const;
+
+export function hasEnded(state: TaskState | VisibleTaskState): boolean {
+  return (endedTaskStates as readonly string[]).includes(state);
+}
+
+/** What a task runs; a task without one waits for whoever claims it. */
+export type Spec =
+  | { type: 'command'; command: string; args: string[]; env?: Record<string, string> }
+  | { type: 'run'; run: string; env?: Record<string, string> }
+  | { type: 'handler'; handler: string };
+
+export interface RetryPolicy {
+  /** Tries in all, the first included: 1 means no retry. */
+  attempts: number;
+  backoff: 'fixed' | 'linear' | 'exponential';
+  delay_ms: number;
+  max_delay_ms: number;
+  /** Spread each delay over its upper half, so that tasks that failed together do not come back together. */
+  jitter: boolean;
+}
+
+export const defaultRetry: RetryPolicy = {
+  attempts: 1,
+  backoff: 'exponential',
+  delay_ms: 1_000,
+  max_delay_ms: 3_600_000,
+  jitter: true,
+};
+
+/** The loss that ends a task as dead letter `lost_too_often`. */
+export const lossesMax = 5;
+
+/** Why an attempt or a task failed, as it is stored and shown. */
+export interface TaskError {
+  code: string;
+  message: string;
+  details?: Json;
+}
+
+/** A checked and normalised task, in the words of the SQL function `skipjack.enqueue_tasks`. */
+export interface NewTask {
+  id: string;
+  name: string;
+  queue: string;
+  priority: number;
+  spec: Spec | null;
+  input: Json;
+  labels: Record<string, string> | null;
+  retry: RetryPolicy | null;
+  timeout_ms: number | null;
+  delay_ms: number | null;
+  /** RFC 3339. */
+  run_at: string | null;
+  idempotency_key: string | null;
+  /** Somebody waits for the end: announce it. */
+  awaited?: boolean;
+}
