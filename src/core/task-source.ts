@@ -40,6 +40,8 @@ export interface ClaimRequest {
   waitMs: number;
   /** The same id answers the same still-held tasks, so that a lost answer can be asked for again. A UUID. */
   claimId?: string;
+  /** True: nobody has used `claimId` before, so there is nothing to look for. */
+  claimIdIsNew?: boolean;
   filter?: { name?: string; label?: string };
   signal?: AbortSignal;
 }

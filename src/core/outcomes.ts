@@ -1,0 +1,41 @@
+/**
+ * What an outcome means for a task: the pure form of the `case` in `queue/settle.ts`, which a test compares
+ * with it over every combination.
+ */
+import { lossesMax } from './task.ts';
+
+export interface Attempted {
+  outcome: 'completed' | 'failed' | 'timed_out' | 'cancelled' | 'released' | 'lost';
+  cancelRequested: boolean;
+  started: boolean;
+  /** False: the worker said that trying again is no use. */
+  retryWanted: boolean;
+  deadlinePassed: boolean;
+  /** Before this one. */
+  failures: number;
+  losses: number;
+  attemptsMax: number;
+}
+
+/** `again`: back on the queue at once; `retry`: back after a pause. */
+export type Verdict = 'completed' | 'failed' | 'lost_too_often' | 'cancelled' | 'retry' | 'again';
+
+export function judge(attempted: Attempted): Verdict {
+  if (attempted.outcome === 'completed') return 'completed';
+  if (attempted.cancelRequested) return 'cancelled';
+  const outcome = countsAs(attempted);
+  if (outcome === 'released') return 'again';
+  if (outcome === 'lost') return attempted.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
+  return attempted.retryWanted && attempted.failures + 1 < attempted.attemptsMax ? 'retry' : 'failed';
+}
+
+/**
+ * What is counted. A lost claim that never started cost nothing: released. A worker that beat its heart past
+ * the deadline hung: timed out, not lost. A stop that nobody asked for gives the task back.
+ */
+export function countsAs({ outcome, started, deadlinePassed }: Attempted): Attempted['outcome'] {
+  if (outcome === 'lost' && !started) return 'released';
+  if (outcome === 'lost' && deadlinePassed) return 'timed_out';
+  if (outcome === 'cancelled') return 'released';
+  return outcome;
+}

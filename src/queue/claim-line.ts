@@ -1,0 +1,206 @@
+/**
+ * Everybody in this OS process who waits for work from the same queues stands in one line.
+ *
+ * One claim serves all of them, first come, first served, so one hint costs one query however many wait. The
+ * loop is level-triggered: a hint sets a flag, cleared before each claim. It looks again at once while claims
+ * come back full, else on a hint, when the next item is due, or after the poll interval, whichever is first:
+ * hints may be lost, polling is the promise.
+ *
+ * It remembers for a moment which lines there are and how far each was taken (see claim.ts). That memory is
+ * dropped after two seconds, when a claim comes back short, when work was put back to its old place, and when
+ * a hint names a line that is not in it.
+ */
+import { withJitter } from '../core/backoff.ts';
+import type { ClaimedTask } from '../core/task-source.ts';
+import type { Database } from '../database/connection.ts';
+import type { Hint } from '../database/hints.ts';
+import { type ClaimPart, claimTasks, type Line } from './claim.ts';
+
+const memoryMs = 2_000;
+/** How far below the last item taken a floor stays: a transaction that enqueued a little earlier may commit a little later. */
+const floorSlackMs = 500;
+const tasksPerClaimMax = 1_000;
+const partsPerClaimMax = 200;
+
+export interface ClaimLine {
+  /** Resolves with tasks, or with none when `waitMs` is over or `signal` is aborted. */
+  claim(part: ClaimPart, wait: { waitMs: number; signal?: AbortSignal | undefined }): Promise<ClaimedTask[]>;
+  onHint(hint: Hint | null): void;
+  readonly waiting: number;
+  close(): void;
+}
+
+interface Waiter {
+  part: ClaimPart;
+  until: number;
+  resolve: (tasks: ClaimedTask[]) => void;
+  reject: (error: unknown) => void;
+}
+
+export function createClaimLine(
+  db: Database,
+  selection: { queues: string[]; filter?: { name?: string; label?: string } },
+  { pollIntervalMs = 5_000 }: { pollIntervalMs?: number } = {},
+): ClaimLine {
+  const queues = new Set(selection.queues);
+  let waiters: Waiter[] = [];
+  let running = false;
+  let lookAgain = false;
+  let closed = false;
+  let timer: NodeJS.Timeout | null = null;
+  let lookAt = 0;
+  let rotation = 0;
+  let memory: { lines: Map<string, Line>; until: number } | null = null;
+
+  function leave(waiter: Waiter) {
+    waiters = waiters.filter((other) => other !== waiter);
+  }
+
+  function dropExpired() {
+    const now = performance.now();
+    for (const waiter of waiters.filter((each) => each.until <= now)) {
+      leave(waiter);
+      waiter.resolve([]);
+    }
+  }
+
+  async function run() {
+    if (running || closed) return;
+    running = true;
+    let nextDueMs: number | null = null;
+    while (waiters.length > 0 && !closed) {
+      lookAgain = false;
+      const batch = takeBatch(waiters);
+      try {
+        const claimed = await claimFor(batch.map((waiter) => waiter.part));
+        nextDueMs = claimed.nextDueMs;
+        for (const [index, waiter] of batch.entries()) {
+          const tasks = claimed.parts[index] ?? [];
+          if (tasks.length === 0) continue;
+          leave(waiter);
+          waiter.resolve(tasks);
+        }
+        // Only an empty answer, found with fresh eyes, says that there is nothing and when the next is due.
+        if (claimed.proven && !lookAgain) break;
+      } catch (error) {
+        memory = null;
+        for (const waiter of batch) {
+          leave(waiter);
+          waiter.reject(error);
+        }
+      }
+    }
+    running = false;
+    dropExpired();
+    lookAt =
+      performance.now() +
+      Math.min(withJitter(pollIntervalMs), Math.max(1, nextDueMs ?? Number.POSITIVE_INFINITY));
+    arm();
+  }
+
+  async function claimFor(parts: ClaimPart[]) {
+    if (memory && memory.until <= performance.now()) memory = null;
+    rotation = (rotation + 1) % selection.queues.length;
+    const rotated = [...selection.queues.slice(rotation), ...selection.queues.slice(0, rotation)];
+    const lines = memory && [...memory.lines.values()];
+    const claimed = await claimTasks(db, { ...selection, queues: rotated, lines }, parts);
+    const count = claimed.parts.reduce((sum, tasks) => sum + tasks.length, 0);
+    const isFull = count >= parts.reduce((sum, part) => sum + part.limit, 0);
+    const proven = count === 0 && lines === null;
+    if (!isFull) {
+      memory = null;
+    } else if (selection.filter === undefined) {
+      memory ??= { lines: new Map(), until: performance.now() + memoryMs };
+      for (const line of [...(claimed.lines ?? []), ...claimed.taken]) raiseFloor(memory.lines, line);
+    }
+    return { parts: claimed.parts, nextDueMs: claimed.nextDueMs, proven };
+  }
+
+  /** Sleeps until it is time to look, or until the first waiter's time is up. */
+  function arm() {
+    if (timer) clearTimeout(timer);
+    timer = null;
+    if (waiters.length === 0 || closed || running) return;
+    const wakeAt = Math.min(lookAt, ...waiters.map((waiter) => waiter.until));
+    timer = setTimeout(
+      () => {
+        dropExpired();
+        if (performance.now() >= lookAt) void run();
+        else arm();
+      },
+      Math.max(1, Math.ceil(wakeAt - performance.now())),
+    );
+  }
+
+  return {
+    claim(part, { waitMs, signal }) {
+      if (closed || signal?.aborted) return Promise.resolve([]);
+      return new Promise((resolve, reject) => {
+        const onAbort = () => {
+          // While its claim is under way the answer decides; else it leaves empty-handed.
+          waiter.until = 0;
+          if (!running) dropExpired();
+        };
+        const waiter: Waiter = {
+          part,
+          until: performance.now() + waitMs,
+          resolve(tasks) {
+            signal?.removeEventListener('abort', onAbort);
+            resolve(tasks);
+          },
+          reject(error) {
+            signal?.removeEventListener('abort', onAbort);
+            reject(error);
+          },
+        };
+        signal?.addEventListener('abort', onAbort);
+        waiters.push(waiter);
+        lookAgain = true;
+        void run();
+      });
+    },
+    onHint(hint) {
+      const lines = (hint?.lines ?? []).filter(([queue]) => queues.has(queue));
+      if (hint !== null && lines.length === 0) return;
+      const isKnown = (line: [string, number]) =>
+        memory?.lines.has(keyOf({ queue: line[0], priority: line[1] }));
+      if (hint === null || hint.putBack || !lines.every(isKnown)) memory = null;
+      lookAgain = true;
+      if (waiters.length > 0) void run();
+    },
+    get waiting() {
+      return waiters.length;
+    },
+    close() {
+      closed = true;
+      if (timer) clearTimeout(timer);
+      for (const waiter of waiters.splice(0)) waiter.resolve([]);
+    },
+  };
+}
+
+function keyOf(line: { queue: string; priority: number }): string {
+  return `${line.priority} ${line.queue}`;
+}
+
+function raiseFloor(lines: Map<string, Line>, seen: Line) {
+  const floor = new Date(Date.parse(seen.floor) - floorSlackMs).toISOString();
+  const known = lines.get(keyOf(seen));
+  if (!known || Date.parse(known.floor) < Date.parse(floor)) lines.set(keyOf(seen), { ...seen, floor });
+}
+
+/** The first in line, within the bounds of one claim. */
+function takeBatch(waiters: Waiter[]): Waiter[] {
+  const batch: Waiter[] = [];
+  let tasks = 0;
+  for (const waiter of waiters) {
+    if (
+      batch.length > 0 &&
+      (batch.length === partsPerClaimMax || tasks + waiter.part.limit > tasksPerClaimMax)
+    )
+      break;
+    batch.push(waiter);
+    tasks += waiter.part.limit;
+  }
+  return batch;
+}

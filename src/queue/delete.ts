@@ -1,0 +1,32 @@
+/** Deletes the record of a task that has ended, with its attempts, its dead letter and its idempotency key. */
+import { type Database, inTransaction } from '../database/connection.ts';
+
+export type DeleteResult = { kind: 'deleted' } | { kind: 'not_ended'; state: string } | { kind: 'not_found' };
+
+export async function deleteTask(db: Database, taskId: string): Promise<DeleteResult> {
+  return inTransaction(db, async (tx): Promise<DeleteResult> => {
+    // The dead letter first, as replay does: whoever has it decides whether the task is still over.
+    await tx.query('select from skipjack.dead_letters where task_id = $1 for update', [taskId]);
+    const { rows } = await tx.query<{ state: string }>(
+      'select state from skipjack.tasks where id = $1 for update',
+      [taskId],
+    );
+    const state = rows[0]?.state;
+    if (state === undefined) return { kind: 'not_found' };
+    if (state === 'active' || state === 'pending') return { kind: 'not_ended', state };
+    await tx.query(
+      `with letter as (delete from skipjack.dead_letters where task_id = $1),
+         tries as (delete from skipjack.attempts where task_id = $1),
+         keys as (delete from skipjack.idempotency_keys where made_id = $1 and scope = 'task')
+       delete from skipjack.tasks where id = $1`,
+      [taskId],
+    );
+    return { kind: 'deleted' };
+  });
+}
+
+/** Deletes a dead letter; its task stays in the record as failed. */
+export async function deleteDeadLetter(db: Database, taskId: string): Promise<boolean> {
+  const { rowCount } = await db.pool.query('delete from skipjack.dead_letters where task_id = $1', [taskId]);
+  return rowCount === 1;
+}

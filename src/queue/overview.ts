@@ -1,0 +1,87 @@
+/** What the operations pages show: queues, and the engine's pulse in numbers. */
+import type { Database } from '../database/connection.ts';
+import { workerGoneAfterMs } from './workers.ts';
+
+export interface QueueView {
+  name: string;
+  paused: boolean;
+  ready: number;
+  scheduled: number;
+  running: number;
+  oldest_ready_at: string | null;
+}
+
+/** Every queue that has live tasks, is paused or is served. */
+export async function listQueues(db: Database): Promise<QueueView[]> {
+  const { rows } = await db.pool.query<Omit<QueueView, 'oldest_ready_at'> & { oldest_ready_at: Date | null }>(
+    `select named.name, coalesce(line.paused, false) as paused, coalesce(depth.ready, 0)::float8 as ready,
+       coalesce(depth.scheduled, 0)::float8 as scheduled, coalesce(depth.running, 0)::float8 as running, depth.oldest_ready_at
+     from (
+       select queue as name from skipjack.queue_depth
+       union select name from skipjack.queues
+       union select unnest(queues) from skipjack.workers where heartbeat_at > clock_timestamp() - $1 * interval '1 millisecond'
+     ) as named
+     left join skipjack.queue_depth as depth on depth.queue = named.name
+     left join skipjack.queues as line on line.name = named.name
+     order by named.name
+     limit 1000`,
+    [workerGoneAfterMs],
+  );
+  return rows.map((row) => ({ ...row, oldest_ready_at: row.oldest_ready_at?.toISOString() ?? null }));
+}
+
+export interface Stats {
+  tasks: {
+    scheduled: number;
+    ready: number;
+    running: number;
+    completed: number;
+    failed: number;
+    cancelled: number;
+  };
+  oldest_ready_at: string | null;
+  dead_letters: {
+    /** Not replayed. */
+    waiting: number;
+    last_hour: number;
+  };
+  workers: { live: number; slots: number };
+}
+
+/** Counts of live tasks come from the queue and are cheap; those of ended ones read the whole record. */
+export async function readStats(db: Database): Promise<Stats> {
+  const { rows } = await db.pool.query<{
+    live: LiveRow;
+    ended: Stats['tasks'];
+    letters: Stats['dead_letters'];
+    workers: Stats['workers'];
+  }>(
+    `select
+       (select jsonb_build_object('ready', coalesce(sum(ready), 0), 'scheduled', coalesce(sum(scheduled), 0),
+          'running', coalesce(sum(running), 0), 'oldest_ready_at', min(oldest_ready_at)) from skipjack.queue_depth) as live,
+       (select jsonb_build_object(
+          'completed', count(*) filter (where state = 'completed'), 'failed', count(*) filter (where state = 'failed'),
+          'cancelled', count(*) filter (where state = 'cancelled')) from skipjack.tasks) as ended,
+       (select jsonb_build_object('waiting', count(*) filter (where replayed_at is null),
+          'last_hour', count(*) filter (where failed_at > clock_timestamp() - interval '1 hour')) from skipjack.dead_letters) as letters,
+       (select jsonb_build_object('live', count(*), 'slots', coalesce(sum(slots), 0)) from skipjack.workers
+        where heartbeat_at > clock_timestamp() - $1 * interval '1 millisecond') as workers`,
+    [workerGoneAfterMs],
+  );
+  const row = rows[0];
+  if (!row) throw new Error('a select without from answers one row');
+  const { oldest_ready_at, ...live } = row.live;
+  return {
+    tasks: { ...live, ...row.ended },
+    oldest_ready_at: oldest_ready_at === null ? null : new Date(oldest_ready_at).toISOString(),
+    dead_letters: row.letters,
+    workers: row.workers,
+  };
+}
+
+interface LiveRow {
+  ready: number;
+  scheduled: number;
+  running: number;
+  oldest_ready_at: string | null;
+}

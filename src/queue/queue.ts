@@ -1,0 +1,224 @@
+/**
+ * The queue of one OS process: the moves that many callers make at once, gathered into batches, and those who
+ * wait for something, served together. The other moves are plain functions beside this file.
+ */
+
+import { withJitter } from '../core/backoff.ts';
+import { type Batcher, createBatcher } from '../core/batching.ts';
+import { newId } from '../core/ids.ts';
+import { hasEnded, type NewTask } from '../core/task.ts';
+import type {
+  ClaimedTask,
+  ClaimRequest,
+  EnqueueResult,
+  HeartbeatResult,
+  SettleResult,
+  WorkerInfo,
+} from '../core/task-source.ts';
+import type { Database } from '../database/connection.ts';
+import { isDataFault } from '../database/faults.ts';
+import { type RetryCounters, repeatingDatabaseFaults } from '../database/repeat.ts';
+import { type ClaimLine, createClaimLine } from './claim-line.ts';
+import { enqueueKeyedTasks, enqueueTasks } from './enqueue.ts';
+import { type Beat, heartbeatTasks } from './heartbeat.ts';
+import { findEnded, markAwaited } from './read-tasks.ts';
+import { type ClaimOutcome, settleTasks } from './settle.ts';
+import { announceWorkers } from './workers.ts';
+
+export interface Queue {
+  readonly db: Database;
+  enqueue(task: NewTask): Promise<EnqueueResult>;
+  /** Waits up to `waitMs` for work. Rejects when the database cannot be reached. */
+  claim(request: ClaimRequest): Promise<ClaimedTask[]>;
+  settle(outcome: ClaimOutcome): Promise<SettleResult>;
+  heartbeat(beat: Beat): Promise<HeartbeatResult>;
+  announceWorker(worker: WorkerInfo): Promise<void>;
+  /** Waits until the task has ended, `waitMs` are over or `signal` is aborted. */
+  waitForEnd(
+    taskId: string,
+    wait: { waitMs: number; signal?: AbortSignal },
+  ): Promise<'ended' | 'waiting' | 'not_found'>;
+  /** Deadlocks and serialisation failures that were repeated, and connections lost under a call. */
+  readonly repeated: RetryCounters;
+  close(): Promise<void>;
+}
+
+export interface QueueOptions {
+  /** How often those who wait look without a hint. */
+  pollIntervalMs?: number;
+  /** How long a call keeps trying while the database is away. */
+  patienceMs?: number;
+}
+
+/** Claim lines kept for combinations of queues nobody waits for now. */
+const idleLinesMax = 200;
+
+export function openQueue(db: Database, options: QueueOptions = {}): Queue {
+  const { pollIntervalMs = 5_000, patienceMs = 10_000 } = options;
+  const lines = new Map<string, ClaimLine>();
+  const endWaiters = createEndWaiters(db, pollIntervalMs);
+  const repeated: RetryCounters = { deadlocks: 0, connectionsLost: 0 };
+  const faults = () => repeatingDatabaseFaults({ patienceMs, counters: repeated });
+
+  const sizeOfTask = (task: NewTask) => roughSize(task.input) + roughSize(task.spec) + 300;
+  const enqueues = createBatcher({
+    flush: (tasks: NewTask[]) => enqueueTasks(db, tasks),
+    sizeOf: sizeOfTask,
+    lanes: 2,
+    ...faults(),
+  });
+  const keyedEnqueues = createBatcher({
+    flush: (tasks: NewTask[]) => enqueueKeyedTasks(db, tasks),
+    sizeOf: sizeOfTask,
+    lanes: 2,
+    ...faults(),
+  });
+  const settles = createBatcher({
+    flush: (outcomes: ClaimOutcome[]) => settleTasks(db, outcomes),
+    sizeOf: (outcome) => ('output' in outcome ? roughSize(outcome.output) : 0) + 200,
+    lanes: 2,
+    ...faults(),
+  });
+  const heartbeats = createBatcher({
+    flush: (beats: Beat[]) => heartbeatTasks(db, beats),
+    lanes: 1,
+    ...faults(),
+  });
+  const announcements = createBatcher({
+    flush: async (workers: WorkerInfo[]) => {
+      await announceWorkers(db, [...new Map(workers.map((worker) => [worker.id, worker])).values()]);
+      return workers.map(() => undefined);
+    },
+    ...faults(),
+  });
+  const batchers: Batcher<never, unknown>[] = [enqueues, keyedEnqueues, settles, heartbeats, announcements];
+
+  const unsubscribe = db.hints.subscribe((hint) => {
+    for (const line of lines.values()) line.onHint(hint);
+    endWaiters.onHint(hint === null ? null : (hint.ended ?? []));
+  });
+
+  function lineFor(request: ClaimRequest): ClaimLine {
+    const queues = [...new Set(request.queues)].sort();
+    const key = JSON.stringify([queues, request.filter ?? null]);
+    const known = lines.get(key);
+    if (known) return known;
+    if (lines.size >= idleLinesMax) {
+      for (const [idleKey, line] of lines) if (line.waiting === 0) lines.delete(idleKey);
+    }
+    const line = createClaimLine(
+      db,
+      { queues, ...(request.filter ? { filter: request.filter } : {}) },
+      { pollIntervalMs },
+    );
+    lines.set(key, line);
+    return line;
+  }
+
+  return {
+    db,
+    repeated,
+    enqueue: (task) => withInvalid((task.idempotency_key === null ? enqueues : keyedEnqueues).add(task)),
+    claim: (request) =>
+      lineFor(request).claim(
+        {
+          limit: request.limit,
+          startLimit: Math.min(request.startLimit ?? request.limit, request.limit),
+          worker: request.worker,
+          leaseMs: request.leaseMs,
+          timeoutGraceMs: request.timeoutGraceMs ?? 0,
+          claimId: request.claimId ?? newId(),
+          mayRepeat: request.claimId !== undefined && !request.claimIdIsNew,
+        },
+        { waitMs: request.waitMs, signal: request.signal },
+      ),
+    settle: (outcome) => withInvalid(settles.add(outcome)),
+    heartbeat: (beat) => heartbeats.add(beat),
+    announceWorker: (worker) => announcements.add(worker),
+    waitForEnd: (taskId, wait) => endWaiters.wait(taskId, wait),
+    async close() {
+      for (const line of lines.values()) line.close();
+      endWaiters.close();
+      await Promise.all(batchers.map((batcher) => batcher.idle()));
+      unsubscribe();
+    },
+  };
+}
+
+/** What the database could not store is an answer about one item, not a fault of ours. */
+async function withInvalid<Result>(
+  result: Promise<Result>,
+): Promise<Result | { kind: 'invalid'; message: string }> {
+  try {
+    return await result;
+  } catch (error) {
+    if (!isDataFault(error)) throw error;
+    return { kind: 'invalid', message: (error as Error).message };
+  }
+}
+
+/** Cheap and near enough to bound a batch. */
+function roughSize(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  return value === null || value === undefined ? 4 : JSON.stringify(value).length;
+}
+
+/** Those who wait for tasks to end. Waiters for the same task share one query; all share one poll. */
+function createEndWaiters(db: Database, pollIntervalMs: number) {
+  const waiting = new Map<string, Set<() => void>>();
+  let timer: NodeJS.Timeout | null = null;
+
+  async function look(ids: string[]) {
+    const ended = await findEnded(db, ids).catch(() => []);
+    for (const id of ended) for (const wake of waiting.get(id) ?? []) wake();
+  }
+
+  function arm() {
+    if (timer || waiting.size === 0) return;
+    timer = setTimeout(async () => {
+      await look([...waiting.keys()]);
+      timer = null;
+      arm();
+    }, withJitter(pollIntervalMs));
+  }
+
+  return {
+    onHint(ended: string[] | null) {
+      // Null: hints may have been missed.
+      if (ended === null) {
+        if (waiting.size > 0) void look([...waiting.keys()]);
+        return;
+      }
+      for (const id of ended) for (const wake of waiting.get(id) ?? []) wake();
+    },
+    async wait(taskId: string, { waitMs, signal }: { waitMs: number; signal?: AbortSignal }) {
+      let wake = () => {};
+      const ended = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      const timeout = setTimeout(wake, waitMs);
+      signal?.addEventListener('abort', wake);
+      // In line before the mark is set: an end between the two is announced to us.
+      const others = waiting.get(taskId) ?? new Set();
+      waiting.set(taskId, others.add(wake));
+      arm();
+      try {
+        const state = await markAwaited(db, taskId);
+        if (state === null) return 'not_found';
+        if (hasEnded(state)) return 'ended';
+        await ended;
+        const [over] = await findEnded(db, [taskId]);
+        return over === undefined ? 'waiting' : 'ended';
+      } finally {
+        clearTimeout(timeout);
+        signal?.removeEventListener('abort', wake);
+        others.delete(wake);
+        if (others.size === 0) waiting.delete(taskId);
+      }
+    },
+    close() {
+      if (timer) clearTimeout(timer);
+      for (const wakes of waiting.values()) for (const wake of wakes) wake();
+    },
+  };
+}

@@ -1,0 +1,75 @@
+/** A worker's tasks straight from the database. */
+import { reconnectDelayMs } from '../core/backoff.ts';
+import { SkipjackError } from '../core/errors.ts';
+import { newId } from '../core/ids.ts';
+import type { ClaimedTask, ClaimRequest, SettleResult, TaskSource } from '../core/task-source.ts';
+import { decodeToken } from '../core/token.ts';
+import { isConnectionFault } from '../database/faults.ts';
+import type { Queue } from './queue.ts';
+import { removeWorker } from './workers.ts';
+
+/**
+ * `signal` ends the patience: until it is aborted every call that is safe to repeat is repeated while the
+ * database is away.
+ */
+export function createDatabaseTaskSource(queue: Queue, { signal }: { signal: AbortSignal }): TaskSource {
+  const { db } = queue;
+
+  /** Repeats `call` while the database cannot be reached. */
+  async function patiently<Result>(
+    call: () => Promise<Result>,
+    giveUp: AbortSignal = signal,
+  ): Promise<Result> {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await call();
+      } catch (error) {
+        if (!isConnectionFault(error)) throw error;
+        if (giveUp.aborted)
+          throw new SkipjackError('database_unreachable', 'The database does not answer.', { cause: error });
+        await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(tries, { maxMs: 2_000 })));
+      }
+    }
+  }
+
+  return {
+    async claim(request: ClaimRequest): Promise<ClaimedTask[]> {
+      // Made once: when the connection breaks under a claim, asking again with the same id finds what it took.
+      const claimId = request.claimId ?? newId();
+      const stop = request.signal ? AbortSignal.any([signal, request.signal]) : signal;
+      let isRepeat = request.claimId !== undefined;
+      return patiently(async () => {
+        try {
+          return await queue.claim({ ...request, claimId, claimIdIsNew: !isRepeat });
+        } catch (error) {
+          isRepeat = true;
+          throw error;
+        }
+      }, stop);
+    },
+    settle: (settlements) =>
+      Promise.all(
+        settlements.map(async (settlement): Promise<SettleResult> => {
+          const { id, token, ...outcome } = settlement;
+          const claimNo = decodeToken(token, id);
+          if (claimNo === null) return { kind: 'token_mismatch' };
+          return patiently(() => queue.settle({ taskId: id, claimNo, ...outcome }));
+        }),
+      ),
+    heartbeat: (leases, { leaseMs, timeoutGraceMs = 0 }) =>
+      Promise.all(
+        leases.map(({ id, token, started }) => {
+          const claimNo = decodeToken(token, id);
+          if (claimNo === null) return { kind: 'gone' as const };
+          return patiently(() => queue.heartbeat({ taskId: id, claimNo, started, leaseMs, timeoutGraceMs }));
+        }),
+      ),
+    enqueue: (tasks) => Promise.all(tasks.map((task) => patiently(() => queue.enqueue(task)))),
+    announceWorker: (worker) => queue.announceWorker(worker),
+    removeWorker: (id) => removeWorker(db, id),
+    onStopHint: (worker, listener) =>
+      db.hints.subscribe((hint) => {
+        if (hint === null || hint.workers?.includes(worker)) listener();
+      }),
+  };
+}
