@@ -34,6 +34,10 @@ export function findJsonProblem(value: unknown, limits: { depthMax: number; node
     } else if (typeof current === 'number') {
       if (!Number.isFinite(current)) return problem(next.pointer, 'a number too large for JSON');
     } else if (Array.isArray(current)) {
+      // Before they are put on the stack: eight megabytes of "0," are four million values.
+      if (nodes + stack.length + current.length > limits.nodesMax) {
+        return problem(next.pointer, `more than ${limits.nodesMax} values`);
+      }
       for (let index = current.length - 1; index >= 0; index -= 1) {
         stack.push({ value: current[index], pointer: `${next.pointer}/${index}`, depth: next.depth + 1 });
       }

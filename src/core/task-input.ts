@@ -43,9 +43,7 @@ export const queueNameSchema = text(200).refine(
 );
 
 /** Any JSON value; its limits are checked over the whole body. */
-export const jsonSchema = z
-  .custom<Json>((value) => value !== undefined)
-  .meta({ description: 'Any JSON value' });
+export const jsonSchema = z.unknown().meta({ description: 'Any JSON value' }) as z.ZodType<Json, Json>;
 
 export const retrySchema = z
   .strictObject({

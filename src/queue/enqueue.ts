@@ -14,6 +14,8 @@ import { isLockTimeout } from '../database/faults.ts';
 
 /** How long a keyed batch waits for other transactions that use one of its keys. */
 const keyLockTimeoutMs = 2_000;
+/** The same for the halves of a batch that ran into one: the patience was shown. */
+const halfLockTimeoutMs = 50;
 
 /** Inserts tasks without idempotency keys. Answers in their order. */
 export async function enqueueTasks(db: Database, tasks: NewTask[]): Promise<EnqueueResult[]> {
@@ -24,7 +26,7 @@ export async function enqueueTasks(db: Database, tasks: NewTask[]): Promise<Enqu
 
 /** Inserts tasks with idempotency keys. Answers in their order. */
 export async function enqueueKeyedTasks(db: Database, tasks: NewTask[]): Promise<EnqueueResult[]> {
-  const answers = await insertKeyed(db, tasks);
+  const answers = await insertKeyed(db, tasks, keyLockTimeoutMs);
   announceNewWork(
     db,
     tasks.filter((_task, index) => answers[index]?.kind === 'created'),
@@ -32,10 +34,10 @@ export async function enqueueKeyedTasks(db: Database, tasks: NewTask[]): Promise
   return answers;
 }
 
-async function insertKeyed(db: Database, tasks: NewTask[]): Promise<EnqueueResult[]> {
+async function insertKeyed(db: Database, tasks: NewTask[], lockTimeoutMs: number): Promise<EnqueueResult[]> {
   try {
     const rows = await inTransaction(db, async (tx) => {
-      await tx.query(`set local lock_timeout = ${keyLockTimeoutMs}`);
+      await tx.query(`set local lock_timeout = ${Number(lockTimeoutMs)}`);
       const answer = await tx.query<{
         task_id: string;
         outcome: 'created' | 'existing' | 'key_conflict';
@@ -53,8 +55,8 @@ async function insertKeyed(db: Database, tasks: NewTask[]): Promise<EnqueueResul
     if (tasks.length === 1) return [{ kind: 'key_busy' }];
     const middle = Math.ceil(tasks.length / 2);
     return [
-      ...(await insertKeyed(db, tasks.slice(0, middle))),
-      ...(await insertKeyed(db, tasks.slice(middle))),
+      ...(await insertKeyed(db, tasks.slice(0, middle), halfLockTimeoutMs)),
+      ...(await insertKeyed(db, tasks.slice(middle), halfLockTimeoutMs)),
     ];
   }
 }

@@ -1,0 +1,83 @@
+import { formatDuration } from '../core/durations.ts';
+import type { Outcome } from '../core/task-source.ts';
+import type { Claim } from './claim.ts';
+import type { Ending, Executor } from './executors/executor.ts';
+import { AttemptStopped, type StopReason } from './stop-reason.ts';
+import { storableMessage } from './storable.ts';
+
+export interface AttemptEnd {
+  /** Null when the claim was lost: there is nobody to tell. */
+  outcome: Outcome | null;
+  runMs: number;
+  /** Code that ignored its signal, and why it should have stopped. */
+  abandoned?: { reason: StopReason; stillRunning: Promise<unknown> };
+}
+
+/** Runs the claim's attempt to its end, stops it when its time is up, and says what to settle. Never rejects. */
+export async function runAttempt(
+  claim: Claim,
+  executor: Executor,
+  { killGraceMs, heartbeat }: { killGraceMs: number; heartbeat: () => Promise<void> },
+): Promise<AttemptEnd> {
+  const { task, stop } = claim;
+  const startedMs = performance.now();
+  const disarm = armTimeout(task.timeout_ms, () => stop.abort(new AttemptStopped('timed_out')));
+  let ending: Ending;
+  try {
+    ending = await executor(task, { signal: stop.signal, killGraceMs, heartbeat });
+  } catch (error) {
+    ending = stop.signal.aborted ? { kind: 'stopped' } : workerFault(error);
+  }
+  disarm();
+  const runMs = performance.now() - startedMs;
+  const reason = stop.signal.aborted ? (stop.signal.reason as AttemptStopped).reason : null;
+  const figures = { timeoutMs: task.timeout_ms, runMs: Math.round(runMs) };
+  const outcome = reason === 'lease_lost' ? null : toOutcome(ending, reason, figures);
+  if (ending.kind !== 'stopped' || ending.stillRunning === undefined || reason === null)
+    return { outcome, runMs };
+  return { outcome, runMs, abandoned: { reason, stillRunning: ending.stillRunning } };
+}
+
+/** What `ending` means for the task. An attempt that ended by itself before it was stopped stays as it ended. */
+function toOutcome(
+  ending: Ending,
+  reason: StopReason | null,
+  { timeoutMs, runMs }: { timeoutMs: number | null; runMs: number },
+): Outcome {
+  if (ending.kind !== 'stopped') return { ...ending, runMs };
+  const { output, exitCode = null } = ending;
+  const figures = { ...(output === undefined ? {} : { output }), exitCode, runMs };
+  if (reason === 'cancelled') return { kind: 'cancelled', ...figures };
+  if (reason === 'timed_out') return { kind: 'timed_out', error: timeoutError(timeoutMs), ...figures };
+  return { kind: 'released' };
+}
+
+function timeoutError(timeoutMs: number | null) {
+  const limit = timeoutMs === null ? 'its time' : `its timeout of ${formatDuration(timeoutMs)}`;
+  return { code: 'timed_out', message: `the attempt was stopped after ${limit}` };
+}
+
+/** The worker could not do its own part: no room in /tmp, say. Counted as a failure, for it may be the task. */
+function workerFault(error: unknown): Ending {
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    kind: 'failed',
+    error: { code: 'worker_fault', message: storableMessage(`the worker could not run it: ${message}`) },
+  };
+}
+
+/** A timer cannot be set for longer than this; it would go off at once. */
+const timerMsMax = 2_147_483_647;
+
+function armTimeout(timeoutMs: number | null, onTimeout: () => void): () => void {
+  if (timeoutMs === null) return () => {};
+  let leftMs = timeoutMs;
+  let timer: NodeJS.Timeout;
+  const arm = () => {
+    const ms = Math.min(leftMs, timerMsMax);
+    leftMs -= ms;
+    timer = setTimeout(leftMs === 0 ? onTimeout : arm, ms);
+  };
+  arm();
+  return () => clearTimeout(timer);
+}

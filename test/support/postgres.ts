@@ -1,0 +1,138 @@
+/** A real Postgres for tests: see global-setup.ts for which. */
+import { spawn } from 'node:child_process';
+import { chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { execa } from 'execa';
+import pg from 'pg';
+import { startEmbeddedPostgres } from '../../src/database/embedded.ts';
+
+export interface TestPostgres {
+  url: string;
+  kind: string;
+  stop(): Promise<void>;
+}
+
+export async function startPostgres(): Promise<TestPostgres> {
+  const { SKIPJACK_TEST_DATABASE_URL: url, SKIPJACK_TEST_POSTGRES: version = '18' } = process.env;
+  if (url) return { url, kind: 'from SKIPJACK_TEST_DATABASE_URL', stop: async () => {} };
+  if (version === '18') return startEmbedded();
+  const binaries = `/usr/lib/postgresql/${version}/bin`;
+  return existsSync(`${binaries}/postgres`) ? startDebian(binaries) : startContainer(version);
+}
+
+async function startEmbedded(): Promise<TestPostgres> {
+  const data = mkdtempSync(path.join(tmpdir(), 'skipjack-test-'));
+  const server = await startEmbeddedPostgres({ data, durable: false });
+  return {
+    url: server.url,
+    kind: 'embedded',
+    async stop() {
+      await server.stop();
+      rmSync(data, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface DebianPostgres extends TestPostgres {
+  /** As a crash of the machine: no shutdown checkpoint, connections cut. */
+  restartImmediately(): Promise<void>;
+}
+
+/** A cluster of its own under a temporary folder, as the user `postgres` when we are root. */
+export async function startDebian(binaries: string, settings: string[] = []): Promise<DebianPostgres> {
+  const folder = mkdtempSync(path.join(tmpdir(), 'skipjack-debian-'));
+  const asUser = await postgresUser();
+  if (asUser.uid !== undefined) chownSync(folder, asUser.uid, asUser.gid ?? asUser.uid);
+  const data = path.join(folder, 'data');
+  const options = { ...asUser, cwd: folder };
+  await execa(
+    `${binaries}/initdb`,
+    ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--no-sync'],
+    options,
+  );
+  const port = await freePort();
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  const flags = [
+    'max_connections=200',
+    'fsync=off',
+    'unix_socket_directories=',
+    'listen_addresses=127.0.0.1',
+    ...settings,
+  ];
+
+  async function start() {
+    const child = spawn(
+      `${binaries}/postgres`,
+      ['-D', data, '-p', String(port), ...flags.flatMap((flag) => ['-c', flag])],
+      {
+        ...options,
+        stdio: 'ignore',
+        detached: true,
+      },
+    );
+    child.unref();
+    for (let tries = 0; ; tries += 1) {
+      const client = new pg.Client({ connectionString: url });
+      try {
+        await client.connect();
+        await client.end();
+        return child;
+      } catch (error) {
+        if (tries > 300) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    }
+  }
+
+  async function end(signal: 'SIGINT' | 'SIGQUIT') {
+    const exited = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await exited;
+  }
+
+  let child = await start();
+  return {
+    url,
+    kind: `from ${binaries}`,
+    async restartImmediately() {
+      await end('SIGQUIT');
+      child = await start();
+    },
+    async stop() {
+      await end('SIGINT');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startContainer(version: string): Promise<TestPostgres> {
+  const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
+  const container = await new PostgreSqlContainer(`postgres:${version}`)
+    .withCommand(['postgres', '-c', 'max_connections=200', '-c', 'fsync=off'])
+    .start();
+  return {
+    url: container.getConnectionUri(),
+    kind: `container postgres:${version}`,
+    async stop() {
+      await container.stop();
+    },
+  };
+}
+
+/** Postgres refuses to run as root. */
+async function postgresUser(): Promise<{ uid?: number; gid?: number }> {
+  if (process.getuid?.() !== 0) return {};
+  const { stdout } = await execa('id', ['-u', 'postgres']);
+  const group = await execa('id', ['-g', 'postgres']);
+  return { uid: Number(stdout), gid: Number(group.stdout) };
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address ? address.port : 0;
+}
