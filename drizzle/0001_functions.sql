@@ -42,7 +42,7 @@ comment on function skipjack.new_id() is 'A new UUIDv7; ids made one after the o
 --> statement-breakpoint
 
 create function skipjack.duration_ms(duration text) returns bigint
-language plpgsql immutable
+language plpgsql immutable strict
 as $$
 declare
   parts text[] := regexp_match(duration, '^(\d{1,12}(?:\.\d{1,3})?)(ms|s|m|h|d)$');
@@ -152,6 +152,10 @@ as $$
 declare
   known_keys constant text[] := '{type,command,args,run,handler,env,name,queue,input,priority,delay,run_at,retry,timeout,idempotency_key,labels}';
   later_keys constant text[] := '{image,cmd,entrypoint,pre,post,volumes,mounts,networks,limits,gpus,registry,files,workdir,user,pull,sidecars}';
+  types constant jsonb := '{"type": "string", "command": "string", "run": "string", "handler": "string", "name": "string",
+    "queue": "string", "delay": "string", "run_at": "string", "timeout": "string", "idempotency_key": "string",
+    "priority": "number", "args": "array", "env": "object", "retry": "object", "labels": "object"}';
+  retry_types constant jsonb := '{"attempts": "number", "backoff": "string", "delay": "string", "max_delay": "string", "jitter": "boolean"}';
   unknown text;
   kind text;
   spec jsonb;
@@ -174,6 +178,13 @@ begin
       using errcode = '22023', hint = 'Known are ' || array_to_string(known_keys, ', ') || '.';
   end if;
 
+  select key into unknown from jsonb_each(task) as member (key, value)
+  where jsonb_typeof(value) <> types ->> key limit 1;
+  if unknown is not null then
+    raise exception '"%" is %, not %', unknown, jsonb_typeof(task -> unknown), types ->> unknown
+      using errcode = '22023', hint = 'Leave out what you do not set.';
+  end if;
+
   if (task ? 'command')::int + (task ? 'run')::int + (task ? 'handler')::int > 1 then
     raise exception 'a task has one of "command", "run" and "handler"' using errcode = '22023';
   end if;
@@ -181,20 +192,23 @@ begin
   if task ? 'type' and task ->> 'type' is distinct from kind then
     raise exception '"type" is "%" but there is no "%"', task ->> 'type', task ->> 'type' using errcode = '22023';
   end if;
-  if kind is not null and (jsonb_typeof(task -> kind) <> 'string' or task ->> kind = '') then
+  if kind is not null and task ->> kind = '' then
     raise exception '"%" must be a text that is not empty', kind using errcode = '22023';
   end if;
-  if task ? 'args' and (kind is distinct from 'command' or jsonb_typeof(task -> 'args') <> 'array'
-      or jsonb_path_exists(task, '$.args[*] ? (@.type() != "string")')) then
+  if task ? 'args' and (kind is distinct from 'command' or jsonb_path_exists(task, '$.args[*] ? (@.type() != "string")')) then
     raise exception '"args" is a list of texts beside "command"' using errcode = '22023';
   end if;
-  if task ? 'env' and (coalesce(kind, 'handler') = 'handler' or jsonb_typeof(task -> 'env') <> 'object'
-      or jsonb_path_exists(task, '$.env.* ? (@.type() != "string")')) then
-    raise exception '"env" is an object of texts beside "command" or "run"' using errcode = '22023';
+  if task ? 'env' and (coalesce(kind, 'handler') = 'handler' or jsonb_path_exists(task, '$.env.* ? (@.type() != "string")')
+      or exists (select from jsonb_object_keys(task -> 'env') as name where name !~ '^[A-Za-z_][A-Za-z0-9_]*$')) then
+    raise exception '"env" is an object of names and texts beside "command" or "run"' using errcode = '22023';
   end if;
-  if task ? 'labels' and (jsonb_typeof(task -> 'labels') <> 'object'
-      or jsonb_path_exists(task, '$.labels.* ? (@.type() != "string")')) then
-    raise exception '"labels" is an object of texts' using errcode = '22023';
+  if task ? 'labels' and exists (
+      select from jsonb_each(task -> 'labels') as label (key, value)
+      where jsonb_typeof(value) <> 'string' or char_length(key) not between 1 and 63 or char_length(value #>> '{}') > 200) then
+    raise exception '"labels" is an object of texts; a name has 1 to 63 letters, a value at most 200' using errcode = '22023';
+  end if;
+  if task ->> 'run_at' !~ '^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$' then
+    raise exception '"run_at" is not a time' using errcode = '22023', hint = 'Write 2031-01-02T03:04:05Z.';
   end if;
   if jsonb_path_exists(task, '$.args[*] ? (@ like_regex "\\$\\{\\{")') or jsonb_path_exists(task, '$.env.* ? (@ like_regex "\\$\\{\\{")')
       or task ->> 'run' like '%${{%' then
@@ -213,13 +227,10 @@ begin
     spec := spec || jsonb_build_object('env', task -> 'env');
   end if;
   if task ? 'retry' then
-    if jsonb_typeof(task -> 'retry') <> 'object' then
-      raise exception '"retry" is an object' using errcode = '22023';
-    end if;
-    select key into unknown from jsonb_object_keys(task -> 'retry') as key
-    where key not in ('attempts', 'backoff', 'delay', 'max_delay', 'jitter') limit 1;
+    select key into unknown from jsonb_each(task -> 'retry') as member (key, value)
+    where jsonb_typeof(value) is distinct from retry_types ->> key limit 1;
     if unknown is not null then
-      raise exception 'unknown key "%" in "retry"', unknown
+      raise exception '"%" in "retry" is unknown or of another type', unknown
         using errcode = '22023', hint = 'Known are attempts, backoff, delay, max_delay, jitter.';
     end if;
     retry := jsonb_build_object(
@@ -244,7 +255,7 @@ begin
     'id', id,
     'name', task_name,
     'queue', queue_name,
-    'priority', coalesce((task ->> 'priority')::smallint, 5),
+    'priority', coalesce((task ->> 'priority')::integer, 5),
     'spec', spec,
     'input', task -> 'input',
     'labels', case when task -> 'labels' <> '{}' then task -> 'labels' end,

@@ -30,7 +30,7 @@ export interface DatabaseOptions {
 }
 
 export function openDatabase(options: DatabaseOptions): Database {
-  const { url, poolSize = 10, applicationName = 'skipjack', queryTimeoutMs = 60_000 } = options;
+  const { url, poolSize = 10, applicationName = 'skipjack', queryTimeoutMs = 30_000 } = options;
   const pool = new pg.Pool({
     connectionString: url,
     max: poolSize,

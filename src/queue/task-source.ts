@@ -1,4 +1,5 @@
 /** A worker's tasks straight from the database. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { reconnectDelayMs } from '../core/backoff.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
@@ -27,7 +28,7 @@ export function createDatabaseTaskSource(queue: Queue, { signal }: { signal: Abo
         if (!isConnectionFault(error)) throw error;
         if (giveUp.aborted)
           throw new SkipjackError('database_unreachable', 'The database does not answer.', { cause: error });
-        await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(tries, { maxMs: 2_000 })));
+        await sleep(reconnectDelayMs(tries, { maxMs: 2_000 }), undefined, { signal: giveUp }).catch(() => {});
       }
     }
   }

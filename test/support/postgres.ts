@@ -1,6 +1,6 @@
 /** A real Postgres for tests: see global-setup.ts for which. */
 import { spawn } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -24,6 +24,8 @@ export async function startPostgres(): Promise<TestPostgres> {
 
 async function startEmbedded(): Promise<TestPostgres> {
   const data = mkdtempSync(path.join(tmpdir(), 'skipjack-test-'));
+  // For root, Postgres runs as another user, who has to get in.
+  chmodSync(data, 0o755);
   const server = await startEmbeddedPostgres({ data, durable: false });
   return {
     url: server.url,

@@ -1,0 +1,71 @@
+/** Each rule is proved by breaking one row and seeing the auditor name it. */
+import { describe, expect } from 'vitest';
+import { auditDatabase, auditRules } from '../../src/database/auditor.ts';
+import { test, type TestDatabase } from '../support/database.ts';
+import { claimOne, complete, enqueue, fail } from '../support/tasks.ts';
+
+/** Makes one sound task and answers its id; then `sql` breaks it. */
+interface Breakage {
+  make: (database: TestDatabase) => Promise<string>;
+  sql: string;
+}
+
+const waiting = (database: TestDatabase) => enqueue(database, { retry: { attempts: 3 } });
+const completed = async (database: TestDatabase) => {
+  const id = await enqueue(database);
+  await complete(database, await claimOne(database));
+  return id;
+};
+const failed = async (database: TestDatabase) => {
+  const id = await enqueue(database);
+  await fail(database, await claimOne(database));
+  return id;
+};
+
+const breakages: Record<string, Breakage> = {
+  an_active_task_is_on_the_queue: { make: waiting, sql: 'delete from skipjack.queue_items where task_id = $1' },
+  a_queue_item_has_an_active_task: {
+    make: waiting,
+    sql: `update skipjack.tasks set state = 'completed', finished_at = clock_timestamp() where id = $1`,
+  },
+  a_queue_item_agrees_with_its_task: { make: waiting, sql: `update skipjack.queue_items set queue = 'other' where task_id = $1` },
+  a_claim_number_never_goes_down: { make: failed, sql: 'update skipjack.tasks set claim_no = 0 where id = $1' },
+  a_live_task_has_attempts_left: { make: waiting, sql: 'update skipjack.queue_items set losses = 5 where task_id = $1' },
+  failures_and_losses_are_recorded: { make: failed, sql: 'delete from skipjack.attempts where task_id = $1' },
+  a_recorded_attempt_has_a_task: { make: failed, sql: 'delete from skipjack.tasks where id = $1' },
+  a_waiting_dead_letter_is_of_a_failed_task: {
+    make: failed,
+    sql: `update skipjack.tasks set state = 'cancelled' where id = $1`,
+  },
+  a_replayed_dead_letter_was_revived: {
+    make: failed,
+    sql: 'update skipjack.dead_letters set replayed_at = clock_timestamp() where task_id = $1',
+  },
+  an_ended_task_is_after_its_creation: {
+    make: completed,
+    sql: `update skipjack.tasks set finished_at = created_at - interval '1 second' where id = $1`,
+  },
+  an_idempotency_key_has_made_something: {
+    make: completed,
+    sql: `insert into skipjack.idempotency_keys select 'task', id::text, skipjack.new_id(), 'f', clock_timestamp() from skipjack.tasks where id = $1`,
+  },
+};
+
+describe('the auditor names the row that breaks the rule', () => {
+  test('there is a breakage for every rule', async () => {
+    expect(Object.keys(breakages).sort()).toEqual(Object.keys(auditRules).sort());
+  });
+
+  for (const [rule, { make, sql }] of Object.entries(breakages)) {
+    test(rule, async ({ database }) => {
+      const id = await make(database);
+      expect(await auditDatabase(database.db.pool)).toEqual([]);
+      await database.sql(sql, [id]);
+      const findings = await auditDatabase(database.db.pool);
+      expect(findings.filter((finding) => finding.rule === rule)).toEqual([
+        { rule, subject: expect.stringContaining(id), detail: expect.any(String) },
+      ]);
+      database.skipAudit();
+    });
+  }
+});
