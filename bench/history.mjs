@@ -7,8 +7,8 @@
  * Makes databases of its own (skipjack_bench_…) on that server and drops them.
  */
 import pg from 'pg';
-import { decodeToken } from '../dist/core/token.js';
 import { parseTaskInput } from '../dist/core/task-input.js';
+import { decodeToken } from '../dist/core/token.js';
 import { openDatabase } from '../dist/database/connection.js';
 import { migrateDatabase } from '../dist/database/migrate.js';
 import { openQueue } from '../dist/queue/queue.js';
@@ -49,18 +49,33 @@ async function store({ db }) {
 }
 
 async function drain({ queue, db }) {
-  await Promise.all(Array.from({ length: drained }, () => queue.enqueue(parseTaskInput({ command: 'echo', args: ['hello'] }))));
+  await Promise.all(
+    Array.from({ length: drained }, () =>
+      queue.enqueue(parseTaskInput({ command: 'echo', args: ['hello'] })),
+    ),
+  );
   await db.pool.query('checkpoint');
   const started = performance.now();
   let left = drained;
   // Four workers of one OS process, each with 100 slots and nothing to do but answer.
   const work = async (worker) => {
     while (left > 0) {
-      const tasks = await queue.claim({ queues: ['default'], limit: 100, worker, leaseMs: 30_000, waitMs: 0 });
+      const tasks = await queue.claim({
+        queues: ['default'],
+        limit: 100,
+        worker,
+        leaseMs: 30_000,
+        waitMs: 0,
+      });
       left -= tasks.length;
       await Promise.all(
         tasks.map((task) =>
-          queue.settle({ taskId: task.id, claimNo: decodeToken(task.token, task.id), kind: 'completed', output: 'hello' }),
+          queue.settle({
+            taskId: task.id,
+            claimNo: decodeToken(task.token, task.id),
+            kind: 'completed',
+            output: 'hello',
+          }),
         ),
       );
     }
@@ -85,7 +100,9 @@ const median = (values) => values.toSorted((one, other) => one - other)[Math.flo
 const [fast, slow] = [median(rates.empty), median(rates.full)];
 console.log(`drain of ${drained}, tasks/s, ${rounds} rounds`);
 console.log(`  empty:               ${rates.empty.map(Math.round).join(' ')}   median ${Math.round(fast)}`);
-console.log(`  ${finished} finished:    ${rates.full.map(Math.round).join(' ')}   median ${Math.round(slow)}`);
+console.log(
+  `  ${finished} finished:    ${rates.full.map(Math.round).join(' ')}   median ${Math.round(slow)}`,
+);
 console.log(`  ratio: ${(slow / fast).toFixed(3)}`);
 for (const bench of [empty, full]) {
   await bench.queue.close();

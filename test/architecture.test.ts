@@ -27,11 +27,15 @@ interface Import {
   isType: boolean;
 }
 
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) =>
+  file.endsWith('.ts'),
+);
 
 const imports: Import[] = files.flatMap((file) => {
   const text = readFileSync(path.join(source, file), 'utf8');
-  const found = text.matchAll(/^\s*(?:import|export)\s+(type\s+)?[^'"]*?from\s+'(\.[^']+)'|import\(\s*'(\.[^']+)'\s*\)/gm);
+  const found = text.matchAll(
+    /^\s*(?:import|export)\s+(type\s+)?[^'"]*?from\s+'(\.[^']+)'|import\(\s*'(\.[^']+)'\s*\)/gm,
+  );
   return [...found].map((match) => ({
     from: file,
     to: path.join(path.dirname(file), match[2] ?? match[3] ?? ''),

@@ -33,6 +33,7 @@ export const errorCatalogue = {
   server_unreachable: { status: 503, exit: 7, title: 'The server does not answer' },
   timeout: { status: 504, exit: 124, title: 'Waited too long' },
   internal: { status: 500, exit: 1, title: 'A fault in Skipjack' },
+  address_taken: { status: 500, exit: 1, title: 'Another program listens there' },
   usage: { status: 400, exit: 2, title: 'The command line is not understood' },
 } as const;
 

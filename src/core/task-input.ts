@@ -33,7 +33,7 @@ const anyText = (max: number) =>
 /** `500ms`, `30s`, `10m`, `2h`, `7d`. */
 export const durationSchema = z
   .string()
-  .regex(durationPattern, 'is not a duration: write 500ms, 30s, 10m, 2h or 7d')
+  .regex(durationPattern, { error: 'is not a duration: write 500ms, 30s, 10m, 2h or 7d', abort: true })
   .refine((value) => parseDuration(value) !== null, 'is longer than 3650d')
   .meta({ example: '30s' });
 

@@ -125,7 +125,8 @@ export function createHints(options: {
     ready: () => ready,
     listening: () => client !== null,
     async close() {
-      await sending;
+      // The last hints tell others of work that was handed back; without a database they are not worth a wait.
+      await Promise.race([sending, sleep(1_000, undefined, { ref: false })]);
       closing.abort();
       markReady();
       // Ends the alive check at once rather than after its pause.

@@ -14,6 +14,14 @@ export interface WorkerView extends WorkerInfo {
   heartbeat_at: string;
 }
 
+/** A claim over HTTP speaks for its worker with pid 0; what the worker has said of itself stands. */
+const keptColumns = ['host', 'pid', 'queues', 'slots', 'version']
+  .map(
+    (column) =>
+      `${column} = case when excluded.pid = 0 and known.pid <> 0 then known.${column} else excluded.${column} end`,
+  )
+  .join(', ');
+
 /** Says that these workers live. */
 export async function announceWorkers(db: Database, workers: WorkerInfo[]): Promise<void> {
   // In the order of their ids: two replicas that announce the same ones must not wait for each other in a ring.
@@ -22,8 +30,7 @@ export async function announceWorkers(db: Database, workers: WorkerInfo[]): Prom
      select id, host, pid, array(select jsonb_array_elements_text(queues)), slots, version, clock_timestamp(), clock_timestamp()
      from jsonb_to_recordset($1::jsonb) as worker (id text, host text, pid integer, queues jsonb, slots integer, version text)
      order by id
-     on conflict (id) do update set host = excluded.host, pid = excluded.pid, queues = excluded.queues,
-       slots = excluded.slots, version = excluded.version, heartbeat_at = excluded.heartbeat_at`,
+     on conflict (id) do update set ${keptColumns}, heartbeat_at = excluded.heartbeat_at`,
     [JSON.stringify(workers)],
   );
 }

@@ -21,7 +21,12 @@ describe('durations', () => {
   });
 
   test('written and read again, every duration is the same', () => {
-    fc.assert(fc.property(fc.integer({ min: 0, max: 315_360_000_000 }), (ms) => parseDuration(formatDuration(ms)) === ms));
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 315_360_000_000 }),
+        (ms) => parseDuration(formatDuration(ms)) === ms,
+      ),
+    );
   });
 });
 
@@ -90,12 +95,9 @@ describe('a task as people write it', () => {
   });
 
   test('every problem is pointed at, all at once', () => {
-    expect(problemsOf({ command: 'x', priority: 12, retry: { attempts: 0, tries: 1 }, args: [1] }).sort()).toEqual([
-      '/args/0',
-      '/priority',
-      '/retry/attempts',
-      '/retry/tries',
-    ]);
+    expect(
+      problemsOf({ command: 'x', priority: 12, retry: { attempts: 0, tries: 1 }, args: [1] }).sort(),
+    ).toEqual(['/args/0', '/priority', '/retry/attempts', '/retry/tries']);
   });
 
   test('what is not there yet is refused by name', () => {

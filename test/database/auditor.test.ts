@@ -1,7 +1,7 @@
 /** Each rule is proved by breaking one row and seeing the auditor name it. */
 import { describe, expect } from 'vitest';
 import { auditDatabase, auditRules } from '../../src/database/auditor.ts';
-import { test, type TestDatabase } from '../support/database.ts';
+import { type TestDatabase, test } from '../support/database.ts';
 import { claimOne, complete, enqueue, fail } from '../support/tasks.ts';
 
 /** Makes one sound task and answers its id; then `sql` breaks it. */
@@ -23,14 +23,26 @@ const failed = async (database: TestDatabase) => {
 };
 
 const breakages: Record<string, Breakage> = {
-  an_active_task_is_on_the_queue: { make: waiting, sql: 'delete from skipjack.queue_items where task_id = $1' },
+  an_active_task_is_on_the_queue: {
+    make: waiting,
+    sql: 'delete from skipjack.queue_items where task_id = $1',
+  },
   a_queue_item_has_an_active_task: {
     make: waiting,
     sql: `update skipjack.tasks set state = 'completed', finished_at = clock_timestamp() where id = $1`,
   },
-  a_queue_item_agrees_with_its_task: { make: waiting, sql: `update skipjack.queue_items set queue = 'other' where task_id = $1` },
-  a_claim_number_never_goes_down: { make: failed, sql: 'update skipjack.tasks set claim_no = 0 where id = $1' },
-  a_live_task_has_attempts_left: { make: waiting, sql: 'update skipjack.queue_items set losses = 5 where task_id = $1' },
+  a_queue_item_agrees_with_its_task: {
+    make: waiting,
+    sql: `update skipjack.queue_items set queue = 'other' where task_id = $1`,
+  },
+  a_claim_number_never_goes_down: {
+    make: failed,
+    sql: 'update skipjack.tasks set claim_no = 0 where id = $1',
+  },
+  a_live_task_has_attempts_left: {
+    make: waiting,
+    sql: 'update skipjack.queue_items set losses = 5 where task_id = $1',
+  },
   failures_and_losses_are_recorded: { make: failed, sql: 'delete from skipjack.attempts where task_id = $1' },
   a_recorded_attempt_has_a_task: { make: failed, sql: 'delete from skipjack.tasks where id = $1' },
   a_waiting_dead_letter_is_of_a_failed_task: {

@@ -26,13 +26,19 @@ describe('migrations', () => {
   });
 
   test('a database that is behind is refused until it is migrated', async ({ database }) => {
-    await database.sql('delete from skipjack.migrations where id = (select max(id) from skipjack.migrations)');
+    await database.sql(
+      'delete from skipjack.migrations where id = (select max(id) from skipjack.migrations)',
+    );
     expect(await readSchemaStatus(database.db)).toMatchObject({ kind: 'outdated', pending: 1 });
     await expect(requireSchema(database.db)).rejects.toThrow('older');
   });
 
-  test('a newer schema is accepted exactly when it says that this version still fits', async ({ database }) => {
-    await database.sql(`insert into skipjack.migrations (hash, created_at) values ('from the future', 9999999999999)`);
+  test('a newer schema is accepted exactly when it says that this version still fits', async ({
+    database,
+  }) => {
+    await database.sql(
+      `insert into skipjack.migrations (hash, created_at) values ('from the future', 9999999999999)`,
+    );
     expect((await readSchemaStatus(database.db)).kind).toBe('newer_but_compatible');
     await requireSchema(database.db);
     await database.sql('update skipjack.compatibility set compatible_from = 1000');
@@ -40,7 +46,9 @@ describe('migrations', () => {
   });
 
   test('a database migrated by another build is refused, not migrated over', async ({ database }) => {
-    await database.sql(`update skipjack.migrations set hash = 'another' where id = (select min(id) from skipjack.migrations)`);
+    await database.sql(
+      `update skipjack.migrations set hash = 'another' where id = (select min(id) from skipjack.migrations)`,
+    );
     await expect(migrateDatabase(database.url)).rejects.toThrow('another build');
   });
 
@@ -51,7 +59,14 @@ describe('migrations', () => {
     try {
       cpSync(path.join(root, 'drizzle'), out, { recursive: true });
       const before = readdirSync(out);
-      const flags = ['--dialect', 'postgresql', '--schema', './src/database/schema.ts', '--out', path.relative(root, out)];
+      const flags = [
+        '--dialect',
+        'postgresql',
+        '--schema',
+        './src/database/schema.ts',
+        '--out',
+        path.relative(root, out),
+      ];
       await execa('npx', ['drizzle-kit', 'generate', ...flags], { cwd: root });
       expect(readdirSync(out)).toEqual(before);
     } finally {

@@ -16,7 +16,10 @@ const accepted: object[] = [
   { command: 'x', queue: 'q', priority: 0, delay: '2h' },
   { command: 'x', run_at: '2031-01-02T03:04:05Z' },
   { command: 'x', retry: {} },
-  { command: 'x', retry: { attempts: 5, backoff: 'linear', delay: '500ms', max_delay: '1.5m', jitter: false } },
+  {
+    command: 'x',
+    retry: { attempts: 5, backoff: 'linear', delay: '500ms', max_delay: '1.5m', jitter: false },
+  },
   { command: 'x', labels: {} },
 ];
 
@@ -82,7 +85,9 @@ describe('skipjack.enqueue', () => {
   test('stores what POST /v1/tasks would store', async ({ database }) => {
     for (const body of accepted) {
       const over = await database.queue.enqueue(parseTaskInput(body));
-      const [made] = await database.sql<{ id: string }>('select skipjack.enqueue($1) as id', [JSON.stringify(body)]);
+      const [made] = await database.sql<{ id: string }>('select skipjack.enqueue($1) as id', [
+        JSON.stringify(body),
+      ]);
       const [fromTypeScript] = await database.sql(rowOf, ['id' in over ? over.id : null]);
       const [fromSql] = await database.sql(rowOf, [made?.id]);
       expect(fromSql, JSON.stringify(body)).toEqual(fromTypeScript);
@@ -101,7 +106,9 @@ describe('skipjack.enqueue', () => {
     expect(await claim(database, { limit: 100 })).toEqual([]);
   });
 
-  test('leaves nothing when the transaction rolls back, and wakes a waiting claim when it commits', async ({ database }) => {
+  test('leaves nothing when the transaction rolls back, and wakes a waiting claim when it commits', async ({
+    database,
+  }) => {
     const client = await database.connect();
     await client.query('begin');
     await client.query(`select skipjack.enqueue('{"command": "true"}')`);
@@ -113,18 +120,26 @@ describe('skipjack.enqueue', () => {
     expect(await waiting).toHaveLength(1);
   });
 
-  test('answers the same task for the same key and request, and refuses another request', async ({ database }) => {
-    const call = (body: object) => database.sql<{ id: string }>('select skipjack.enqueue($1) as id', [JSON.stringify(body)]);
+  test('answers the same task for the same key and request, and refuses another request', async ({
+    database,
+  }) => {
+    const call = (body: object) =>
+      database.sql<{ id: string }>('select skipjack.enqueue($1) as id', [JSON.stringify(body)]);
     const body = { command: 'true', idempotency_key: 'k', delay: '1h' };
     const [first] = await call(body);
     expect(await call(body)).toEqual([first]);
     expect(await database.queue.enqueue(parseTaskInput(body))).toEqual({ kind: 'existing', id: first?.id });
     await expect(call({ ...body, command: 'false' })).rejects.toThrow('idempotency_conflict');
-    expect(await database.queue.enqueue(parseTaskInput({ ...body, command: 'false' }))).toEqual({ kind: 'key_conflict', id: first?.id });
+    expect(await database.queue.enqueue(parseTaskInput({ ...body, command: 'false' }))).toEqual({
+      kind: 'key_conflict',
+      id: first?.id,
+    });
   });
 
   test('makes ids that sort in the order in which they were made', async ({ database }) => {
-    const rows = await database.sql<{ id: string }>('select skipjack.new_id()::text as id from generate_series(1, 1000)');
+    const rows = await database.sql<{ id: string }>(
+      'select skipjack.new_id()::text as id from generate_series(1, 1000)',
+    );
     const ids = rows.map((row) => row.id);
     // Neighbours of one microsecond may be in either order.
     const prefix = (id: string) => id.slice(0, 18);

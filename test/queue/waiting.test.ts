@@ -2,8 +2,8 @@
 import { describe, expect } from 'vitest';
 import { openDatabase } from '../../src/database/connection.ts';
 import { cancelTask } from '../../src/queue/cancel.ts';
-import { openQueue } from '../../src/queue/queue.ts';
 import { setQueuePaused } from '../../src/queue/pause.ts';
+import { openQueue } from '../../src/queue/queue.ts';
 import { test } from '../support/database.ts';
 import { claim, claimOne, complete, enqueue, fail, makeDue } from '../support/tasks.ts';
 
@@ -33,7 +33,9 @@ describe('waiting for work', () => {
     await deaf.close();
   });
 
-  test('a waiting claim answers when the next task of its queues is due, without polling', async ({ database }) => {
+  test('a waiting claim answers when the next task of its queues is due, without polling', async ({
+    database,
+  }) => {
     const patient = openQueue(database.db, { pollIntervalMs: 10 * long });
     await enqueue(database, { delay: '300ms' });
     expect(await claim({ queue: patient }, { waitMs: long })).toHaveLength(1);
@@ -54,8 +56,12 @@ describe('waiting for work', () => {
     await patient.close();
   });
 
-  test('a thousand who wait for the same queue cost one query at a time, and each task goes to one of them', async ({ database }) => {
-    const waiting = Array.from({ length: 1_000 }, (_, index) => claim(database, { waitMs: long, worker: `w${index}` }));
+  test('a thousand who wait for the same queue cost one query at a time, and each task goes to one of them', async ({
+    database,
+  }) => {
+    const waiting = Array.from({ length: 1_000 }, (_, index) =>
+      claim(database, { waitMs: long, worker: `w${index}` }),
+    );
     await database.sql('select pg_stat_reset()');
     let claims = 0;
     const original = database.db.pool.query.bind(database.db.pool);
@@ -115,12 +121,16 @@ describe('waiting for the end', () => {
     await other.close();
   });
 
-  test('one that has ended answers at once, one that does not end answers when the time is up', async ({ database }) => {
+  test('one that has ended answers at once, one that does not end answers when the time is up', async ({
+    database,
+  }) => {
     const id = await enqueue(database);
     expect(await database.queue.waitForEnd(id, { waitMs: 20 })).toBe('waiting');
     await cancelTask(database.db, id);
     expect(await database.queue.waitForEnd(id, { waitMs: long })).toBe('ended');
-    expect(await database.queue.waitForEnd('01890000-0000-7000-8000-000000000000', { waitMs: long })).toBe('not_found');
+    expect(await database.queue.waitForEnd('01890000-0000-7000-8000-000000000000', { waitMs: long })).toBe(
+      'not_found',
+    );
   });
 
   test('a retry is not the end', async ({ database }) => {
