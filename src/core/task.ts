@@ -29,6 +29,23 @@ export type Spec =
   | { type: 'run'; run: string; env?: Record<string, string> }
   | { type: 'handler'; handler: string };
 
+/** A spec as people wrote it: Postgres keeps the keys of a JSON object in an order of its own. */
+export function readSpec(stored: Spec | null): Spec | null {
+  if (stored === null) return null;
+  const env = 'env' in stored && stored.env !== undefined ? { env: stored.env } : {};
+  switch (stored.type) {
+    case 'command':
+      return { type: 'command', command: stored.command, args: stored.args, ...env };
+    case 'run':
+      return { type: 'run', run: stored.run, ...env };
+    case 'handler':
+      return { type: 'handler', handler: stored.handler };
+    default:
+      // Of a newer version: whoever cannot run it says so.
+      return stored;
+  }
+}
+
 export interface RetryPolicy {
   /** Tries in all, the first included: 1 means no retry. */
   attempts: number;

@@ -18,7 +18,7 @@
  */
 
 import type { Json } from '../core/json.ts';
-import type { Spec } from '../core/task.ts';
+import { readSpec, type Spec } from '../core/task.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import { encodeToken } from '../core/token.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
@@ -311,7 +311,7 @@ export function toClaimedTask(row: Omit<ClaimRow, 'part'>): ClaimedTask {
     name: row.name,
     queue: row.queue,
     priority: row.priority,
-    spec: row.spec,
+    spec: readSpec(row.spec),
     input: row.input,
     labels: row.labels,
     timeout_ms: row.timeout_ms,

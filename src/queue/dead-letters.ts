@@ -1,6 +1,6 @@
 /** Reading dead letters: tasks that failed for good, with every attempt. */
 import type { Json } from '../core/json.ts';
-import type { Spec, TaskError } from '../core/task.ts';
+import { readSpec, type Spec, type TaskError } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import type { DeadLetterFilter } from './replay.ts';
 
@@ -90,7 +90,7 @@ export async function readDeadLetter(db: Database, taskId: string): Promise<Dead
   if (!row) return null;
   return {
     ...toSummary(row),
-    spec: row.spec,
+    spec: readSpec(row.spec),
     input: row.input,
     labels: row.labels,
     attempts: await readAttempts(db, taskId),

@@ -86,7 +86,9 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
   });
   const announcements = createBatcher({
     flush: async (workers: WorkerInfo[]) => {
-      await announceWorkers(db, [...new Map(workers.map((worker) => [worker.id, worker])).values()]);
+      // Of one worker's announcements the last counts, but one made for it by its claims (pid 0) never does.
+      const byThemselvesLast = workers.toSorted((one, other) => Math.sign(one.pid) - Math.sign(other.pid));
+      await announceWorkers(db, [...new Map(byThemselvesLast.map((worker) => [worker.id, worker])).values()]);
       return workers.map(() => undefined);
     },
     ...faults(),

@@ -1,7 +1,14 @@
 /** Reading tasks: one, whole; many, without their payloads. */
 import { formatDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
-import type { RetryPolicy, Spec, TaskError, TaskState, VisibleTaskState } from '../core/task.ts';
+import {
+  type RetryPolicy,
+  readSpec,
+  type Spec,
+  type TaskError,
+  type TaskState,
+  type VisibleTaskState,
+} from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import { labelCondition } from './claim.ts';
 import { workerGoneAfterMs } from './workers.ts';
@@ -60,6 +67,12 @@ const summaryColumns = `status.id, status.name, status.queue, status.priority, s
   status.finished_at, status.wait_ms, status.run_ms, status.exit_code, status.error`;
 
 export async function readTask(db: Database, taskId: string): Promise<TaskView | null> {
+  const [task] = await readTasks(db, [taskId]);
+  return task ?? null;
+}
+
+/** In the order of `taskIds`; null for one that is not there. */
+export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskView | null)[]> {
   const { rows } = await db.pool.query<SummaryRow & DetailRow>(
     `select ${summaryColumns}, task.spec, task.input, task.output, task.retry, task.timeout_ms,
        (select attempt.error from skipjack.attempts as attempt
@@ -71,10 +84,11 @@ export async function readTask(db: Database, taskId: string): Promise<TaskView |
            and worker.heartbeat_at > clock_timestamp() - $2 * interval '1 millisecond') as unserved
      from skipjack.task_status as status
      join skipjack.tasks as task on task.id = status.id
-     where status.id = $1`,
-    [taskId, workerGoneAfterMs],
+     where status.id = any ($1::uuid[])`,
+    [taskIds, workerGoneAfterMs],
   );
-  return rows[0] ? toView(rows[0]) : null;
+  const views = new Map(rows.map((row) => [row.id, toView(row)]));
+  return taskIds.map((id) => views.get(id) ?? null);
 }
 
 export interface TaskFilter {
@@ -188,12 +202,12 @@ function toSummary(row: SummaryRow): TaskSummary {
 }
 
 function toView(row: SummaryRow & DetailRow): TaskView {
-  const { spec, retry } = row;
-  const { type, ...work } = spec ?? { type: null };
+  const { retry } = row;
+  const spec = readSpec(row.spec);
+  const { error, ...summary } = toSummary(row);
   return {
-    ...toSummary(row),
-    type,
-    ...work,
+    ...summary,
+    ...(spec ?? { type: null }),
     input: row.input,
     retry: retry && {
       attempts: retry.attempts,
@@ -205,6 +219,7 @@ function toView(row: SummaryRow & DetailRow): TaskView {
     timeout: row.timeout_ms === null ? null : formatDuration(Number(row.timeout_ms)),
     success: row.finished_at === null ? null : row.state === 'completed',
     output: row.output,
+    error,
     last_error: row.last_error,
     waiting_for: row.paused
       ? `queue "${row.queue}" is paused`

@@ -23,7 +23,7 @@ import {
 
 describe('the order of the queue', () => {
   test('higher priority goes first, and within one the order of arrival', async ({ database }) => {
-    const ids = [];
+    const ids: string[] = [];
     for (const priority of [0, 9, 5, 9, 5, 0]) ids.push(await enqueue(database, { priority }));
     const tasks = await claim(database, { limit: 10 });
     expect(tasks.map((task) => task.id)).toEqual([1, 3, 2, 4, 0, 5].map((index) => ids[index]));
@@ -385,7 +385,7 @@ test('only an ended task can be deleted, and it goes with all its traces', async
 });
 
 test('lists go from the newest to the oldest, page by page, and know every filter', async ({ database }) => {
-  const ids = [];
+  const ids: string[] = [];
   for (let index = 0; index < 5; index += 1)
     ids.unshift(await enqueue(database, { name: index === 2 ? 'odd' : 'even', labels: { n: `${index}` } }));
   const page = await listTasks(database.db, {}, { limit: 2 });

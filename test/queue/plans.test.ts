@@ -10,7 +10,7 @@ import { createClaimLine } from '../../src/queue/claim-line.ts';
 import { heartbeatStatement } from '../../src/queue/heartbeat.ts';
 import { settleStatement } from '../../src/queue/settle.ts';
 import { type TestDatabase, test } from '../support/database.ts';
-import { claimNoOf } from '../support/tasks.ts';
+import { claim, claimNoOf, enqueue } from '../support/tasks.ts';
 
 const buffersMax = 200;
 
@@ -214,3 +214,27 @@ test('a claim of 10 behind 200,000 dead rows held by an open transaction touches
   expect(blind.buffers, 'without the floor, to show what it is for').toBeGreaterThan(buffersMax);
   await old.query('rollback');
 }, 120_000);
+
+test('a heartbeat, and the end of a task in the record, are HOT updates: they write no index', async ({
+  database,
+}) => {
+  await Promise.all(Array.from({ length: 20 }, () => enqueue(database)));
+  const tasks = await claim(database, { limit: 20 });
+  const claims = tasks.map((task) => ({ taskId: task.id, claimNo: claimNoOf(task) }));
+  const updates = async (statement: { text: string; values: unknown[] }, table: string) =>
+    inTransaction(database.db, async (tx) => {
+      // Earlier transactions of the connection may not have been flushed out of these counters.
+      const counters =
+        'select n_tup_upd::integer as updated, n_tup_hot_upd::integer as hot from pg_stat_xact_user_tables where relname = $1';
+      const before = (await tx.query(counters, [table])).rows[0];
+      await tx.query(statement.text, statement.values);
+      const after = (await tx.query(counters, [table])).rows[0];
+      return { updated: after.updated - before.updated, hot: after.hot - before.hot };
+    });
+  const beat = heartbeatStatement(
+    claims.map((each) => ({ ...each, started: true, leaseMs: 30_000, timeoutGraceMs: 0 })),
+  );
+  expect(await updates(beat, 'queue_items')).toEqual({ updated: 20, hot: 20 });
+  const settle = settleStatement(claims.map((each) => ({ ...each, kind: 'completed', output: 'done' })));
+  expect(await updates(settle, 'tasks')).toEqual({ updated: 20, hot: 20 });
+});

@@ -1,0 +1,98 @@
+/** Workers: claiming, from queues or one task by its id. */
+import { z } from 'zod';
+import { SkipjackError } from '../../core/errors.ts';
+import { newId } from '../../core/ids.ts';
+import { claimTask } from '../../queue/claim-one.ts';
+import { claimFor } from '../claim.ts';
+import { releaseIfUndelivered } from '../delivery.ts';
+import { parseWhole } from '../http/endpoint.ts';
+import { notFound } from '../http/problem.ts';
+import type { ApiParts } from '../parts.ts';
+import { type ClaimBody, claimedTaskSchema, claimOneSchema, claimSchema } from '../schemas/claim.ts';
+import { idOf, idParamsSchema } from '../schemas/parameters.ts';
+import { toClaimed } from '../views.ts';
+
+/** A claim, once what later versions bring has been refused by name. */
+export function parseClaim(body: unknown, pointer = ''): ClaimBody {
+  if (typeof body === 'object' && body !== null && Object.hasOwn(body, 'definition')) {
+    throw new SkipjackError('not_supported_yet', 'Definitions are not known to this version yet.', {
+      problems: [{ pointer: `${pointer}/definition`, message: 'is not supported yet' }],
+    });
+  }
+  return parseWhole(claimSchema, body, pointer);
+}
+
+export function addClaimRoutes(parts: ApiParts): void {
+  const { endpoints, queue } = parts;
+
+  endpoints
+    .declare({
+      method: 'post',
+      path: '/v1/tasks/claim',
+      id: 'claimTasks',
+      tag: 'workers',
+      summary: 'Claim tasks that are due',
+      description:
+        'Each goes to one caller, who holds it until its lease ends and says with the token what became of it. An empty list when nothing came in time. Tasks whose answer could not be delivered go back at once, unless there is a `claim_id` with which to ask again.',
+      body: claimSchema,
+      bodyExample: { queues: ['send-email'], limit: 1, worker: 'mailer-1', lease: '30s', wait: '30s' },
+      parseBody: (body) => parseClaim(body),
+      answers: {
+        200: {
+          description: 'What was claimed',
+          schema: z.object({ tasks: z.array(claimedTaskSchema) }).meta({ id: 'ClaimedTasks' }),
+        },
+      },
+      refusals: ['not_supported_yet'],
+    })
+    .serve(async ({ c, body }) => ({
+      status: 200,
+      body: { tasks: (await claimFor(parts, c, body)).map(toClaimed) },
+    }));
+
+  endpoints
+    .declare({
+      method: 'post',
+      path: '/v1/tasks/{id}/claim',
+      id: 'claimTask',
+      tag: 'workers',
+      summary: 'Claim this task',
+      description:
+        'For people who pick from a list. A problem `already_claimed` names the holder and the end of the lease.',
+      params: idParamsSchema,
+      body: claimOneSchema,
+      bodyExample: { worker: 'ada', lease: '10m' },
+      answers: { 200: { description: 'It is yours', schema: claimedTaskSchema } },
+      refusals: ['not_found', 'already_claimed', 'already_settled', 'not_claimable'],
+    })
+    .serve(async ({ c, params, body }) => {
+      const id = idOf(params, 'task');
+      const result = await claimTask(queue.db, id, {
+        worker: body.worker,
+        leaseMs: body.lease,
+        timeoutGraceMs: body.timeout_grace,
+        claimId: body.claim_id ?? newId(),
+      });
+      switch (result.kind) {
+        case 'claimed':
+          if (body.claim_id === undefined) releaseIfUndelivered(c, [result.task], parts);
+          return { status: 200, body: toClaimed(result.task) };
+        case 'already_claimed':
+          throw new SkipjackError('already_claimed', `"${result.worker}" holds the task.`, {
+            extra: { worker: result.worker, lease_expires_at: result.leaseExpiresAt },
+          });
+        case 'ended':
+          throw new SkipjackError('already_settled', `The task is ${result.state}.`, {
+            extra: { state: result.state },
+          });
+        case 'not_due':
+          throw new SkipjackError('not_claimable', `The task is not due before ${result.availableAt}.`, {
+            extra: { available_at: result.availableAt },
+          });
+        case 'queue_paused':
+          throw new SkipjackError('not_claimable', `The queue "${result.queue}" is paused.`);
+        case 'not_found':
+          throw notFound('task', id);
+      }
+    });
+}

@@ -1,0 +1,150 @@
+/** A task as it is shown. */
+import { z } from 'zod';
+import { visibleTaskStates } from '../../core/task.ts';
+import { jsonSchema } from '../../core/task-input.ts';
+
+const momentSchema = z.string().meta({ format: 'date-time' });
+const idSchema = z.string().meta({ format: 'uuid' });
+
+export const taskErrorSchema = z
+  .object({
+    code: z.string(),
+    message: z.string(),
+    details: jsonSchema.optional(),
+  })
+  .meta({ id: 'TaskError', example: { code: 'exit_code', message: 'The command exited with 1.' } });
+
+export const taskSummarySchema = z
+  .object({
+    id: idSchema,
+    name: z.string(),
+    queue: z.string(),
+    priority: z.int(),
+    state: z.enum(visibleTaskStates),
+    attempt: z.int().meta({ description: 'Attempt n …' }),
+    attempts_max: z.int().meta({ description: '… of m' }),
+    failures: z.int(),
+    losses: z.int().meta({ description: 'How often a worker died or froze with it' }),
+    available_at: momentSchema.nullable().meta({ description: 'When it is due, or tried next' }),
+    worker: z.string().nullable(),
+    lease_expires_at: momentSchema.nullable(),
+    cancel_requested: z.boolean(),
+    labels: z.record(z.string(), z.string()),
+    created_at: momentSchema,
+    started_at: momentSchema.nullable(),
+    finished_at: momentSchema.nullable(),
+    wait_ms: z.number().nullable().meta({ description: 'From being due to being claimed' }),
+    run_ms: z.number().nullable(),
+    exit_code: z.int().nullable(),
+    error: taskErrorSchema.nullable(),
+  })
+  .meta({
+    id: 'TaskSummary',
+    description: 'A task in a list: without what it runs, its input and its output',
+  });
+
+/** What a task runs, flat beside the rest, in the words in which it was enqueued. */
+export const workShape = {
+  type: z
+    .enum(['command', 'run', 'handler'])
+    .nullable()
+    .meta({ description: 'Null: whoever claims it knows what to do' }),
+  command: z.string().optional(),
+  args: z.array(z.string()).optional(),
+  run: z.string().optional(),
+  handler: z.string().optional(),
+  env: z.record(z.string(), z.string()).optional(),
+};
+
+const viewShape = {
+  ...taskSummarySchema.shape,
+  ...workShape,
+  input: jsonSchema,
+  retry: z
+    .object({
+      attempts: z.int(),
+      backoff: z.string(),
+      delay: z.string(),
+      max_delay: z.string(),
+      jitter: z.boolean(),
+    })
+    .nullable(),
+  timeout: z.string().nullable(),
+  success: z.boolean().nullable().meta({ description: 'Null until it has ended' }),
+  output: jsonSchema,
+  last_error: taskErrorSchema
+    .nullable()
+    .meta({ description: 'Of the last attempt that did not complete it' }),
+  waiting_for: z
+    .string()
+    .nullable()
+    .meta({ description: 'Why it is ready but not running, where we can tell' }),
+};
+
+export const taskExample = {
+  id: '0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f60',
+  name: 'echo',
+  queue: 'default',
+  priority: 5,
+  state: 'completed',
+  attempt: 1,
+  attempts_max: 1,
+  failures: 0,
+  losses: 0,
+  available_at: null,
+  worker: 'host-4711-a1b2c3',
+  lease_expires_at: null,
+  cancel_requested: false,
+  labels: {},
+  created_at: '2026-01-31T12:00:00.000Z',
+  started_at: '2026-01-31T12:00:00.004Z',
+  finished_at: '2026-01-31T12:00:00.009Z',
+  wait_ms: 4,
+  run_ms: 5,
+  exit_code: 0,
+  error: null,
+  type: 'command',
+  command: 'echo',
+  args: ['hello', 'world'],
+  input: null,
+  retry: null,
+  timeout: null,
+  success: true,
+  output: 'hello world',
+  last_error: null,
+  waiting_for: null,
+} as const;
+
+export const taskSchema = z
+  .object(viewShape)
+  .meta({ id: 'Task', description: 'A task, whole', example: taskExample });
+
+export const attemptSchema = z
+  .object({
+    attempt: z.int(),
+    outcome: z.enum(['failed', 'timed_out', 'lost', 'cancelled']),
+    exit_code: z.int().nullable(),
+    error: taskErrorSchema.nullable(),
+    output: jsonSchema,
+    worker: z.string(),
+    started_at: momentSchema.nullable(),
+    ended_at: momentSchema,
+  })
+  .meta({ id: 'Attempt', description: 'An attempt that did not complete its task' });
+
+export const taskWithAttemptsSchema = z
+  .object({ ...viewShape, attempts: z.array(attemptSchema) })
+  .meta({ id: 'TaskWithAttempts', example: { ...taskExample, attempts: [] } });
+
+/** The same in Tork's words. */
+export const torkTaskSchema = z
+  .object({
+    ...viewShape,
+    state: z.string().meta({ description: 'In capitals', example: 'COMPLETED' }),
+    result: jsonSchema.meta({ description: 'The same as `output`' }),
+    attempts: z.array(attemptSchema),
+  })
+  .meta({
+    id: 'TorkTask',
+    example: { ...taskExample, state: 'COMPLETED', result: 'hello world', attempts: [] },
+  });

@@ -1,0 +1,77 @@
+/** Settling one attempt, and what its outcomes mean over HTTP. */
+import type { z } from 'zod';
+import { SkipjackError } from '../core/errors.ts';
+import type { Outcome } from '../core/task-source.ts';
+import { decodeToken } from '../core/token.ts';
+import type { Queue } from '../queue/queue.ts';
+import { defined } from './defined.ts';
+import { invalidRequest, notFound } from './http/problem.ts';
+import type { settledSchema, settlementSchema } from './schemas/settlement.ts';
+
+type Settlement = z.output<typeof settlementSchema>;
+type Settled = z.input<typeof settledSchema>;
+
+/** @throws SkipjackError when nothing was settled. */
+export async function settleAttempt(
+  queue: Queue,
+  settlement: Settlement,
+  { pointer = '' }: { pointer?: string } = {},
+): Promise<Settled> {
+  const { id } = settlement;
+  const claimNo = readToken(settlement, pointer);
+  const result = await queue.settle({ taskId: id, claimNo, ...toOutcome(settlement) });
+  switch (result.kind) {
+    case 'settled':
+      return { id, state: result.state, repeated: result.repeated, next_try_at: result.nextTryAt };
+    case 'lease_lost':
+      throw leaseLost();
+    case 'already_settled':
+      throw new SkipjackError(
+        'already_settled',
+        `The task is ${result.state} already. Nothing was changed.`,
+        {
+          extra: { state: result.state },
+        },
+      );
+    case 'not_found':
+      throw notFound('task', id);
+    case 'token_mismatch':
+      throw tokenMismatch();
+    case 'invalid':
+      throw invalidRequest([{ pointer, message: `Postgres does not take it: ${result.message}` }]);
+  }
+}
+
+/** The claim number that the token holds. */
+export function readToken({ id, token }: { id: string; token: string }, pointer = ''): number {
+  const claimNo = decodeToken(token, id);
+  if (claimNo !== null) return claimNo;
+  if (/^[\w-]{27}$/.test(token)) throw tokenMismatch();
+  throw invalidRequest([
+    { pointer: `${pointer}/token`, message: 'is not a token: hand it over as the claim answered it' },
+  ]);
+}
+
+export function leaseLost(): SkipjackError {
+  return new SkipjackError(
+    'lease_lost',
+    'This claim is over: its lease ran out, or it was given back. Somebody else may hold the task. Nothing was changed.',
+  );
+}
+
+function tokenMismatch(): SkipjackError {
+  return new SkipjackError('token_mismatch', 'The token belongs to another task. Nothing was changed.');
+}
+
+function toOutcome(settlement: Settlement): Outcome {
+  if (settlement.outcome === 'released') {
+    return { kind: 'released', ...defined({ delayMs: settlement.delay }) };
+  }
+  const { output = null, exit_code, run_ms } = settlement;
+  const attempted = { output, ...defined({ exitCode: exit_code, runMs: run_ms }) };
+  if (settlement.outcome === 'failed' || settlement.outcome === 'timed_out') {
+    const { outcome: kind, error, retry } = settlement;
+    return { kind, error, ...attempted, ...defined({ retry }) };
+  }
+  return { kind: settlement.outcome, ...attempted };
+}

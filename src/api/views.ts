@@ -1,0 +1,32 @@
+/** From the queue's words to those of HTTP. */
+import { formatDuration } from '../core/durations.ts';
+import type { Json } from '../core/json.ts';
+import type { Spec } from '../core/task.ts';
+import type { ClaimedTask } from '../core/task-source.ts';
+import type { DeadLetterView } from '../queue/dead-letters.ts';
+import type { TaskWithAttempts } from './task-reader.ts';
+
+/** Tork shows states in capitals and calls the output `result`. */
+export function toTorkTask(task: TaskWithAttempts) {
+  return { ...task, state: task.state.toUpperCase(), result: task.output };
+}
+
+/** What a task runs stands flat beside the rest, as it was written when it was enqueued. */
+function flatten(spec: Spec | null) {
+  return spec ?? { type: null };
+}
+
+export function toClaimed({ spec, timeout_ms, ...task }: ClaimedTask) {
+  return {
+    ...task,
+    ...flatten(spec),
+    timeout: timeout_ms === null ? null : formatDuration(timeout_ms),
+    // A task that stands alone has neither.
+    process: null,
+    needs: {} as Record<string, Json>,
+  };
+}
+
+export function toDeadLetter({ spec, ...letter }: DeadLetterView) {
+  return { ...letter, ...flatten(spec) };
+}

@@ -1,0 +1,55 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import type { TaskSource } from '../core/task-source.ts';
+import type { Handler } from '../worker/handler.ts';
+import { logAttempts } from '../worker/log-attempts.ts';
+import { logTrouble } from '../worker/log-trouble.ts';
+import { createWorker } from '../worker/worker.ts';
+import type { Lifetime } from './lifetime.ts';
+import { version } from './version.ts';
+
+/** Starts a worker that logs what it does, and drains it when the command ends. */
+export function attachWorker(
+  life: Lifetime,
+  {
+    source,
+    config,
+    log,
+    name,
+    handlers = {},
+    killGraceMs,
+  }: {
+    source: TaskSource;
+    config: Config;
+    log: Logger;
+    name?: string | undefined;
+    handlers?: Record<string, Handler>;
+    killGraceMs?: number;
+  },
+): void {
+  const worker = createWorker({
+    source,
+    handlers,
+    slots: config.concurrency,
+    leaseMs: config.leaseMs,
+    graceMs: config.graceMs,
+    version,
+    log,
+    ...(config.queues === null ? {} : { queues: config.queues }),
+    ...(name === undefined ? {} : { name }),
+    ...(killGraceMs === undefined ? {} : { killGraceMs }),
+  });
+  logAttempts(worker, log);
+  logTrouble(worker, log);
+  life.onEnd('worker', () => worker.stop());
+  worker.start();
+  // The pid of an npx is not ours: whoever wants to signal this worker reads it here.
+  log.info(
+    {
+      worker: worker.id,
+      queues: config.queues ?? ['default', ...Object.keys(handlers)],
+      slots: config.concurrency,
+    },
+    `worker started, pid ${process.pid}`,
+  );
+}

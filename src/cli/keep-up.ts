@@ -1,0 +1,11 @@
+import type { Logger } from 'pino';
+import type { Database } from '../database/connection.ts';
+import { startUpkeep } from '../queue/upkeep.ts';
+import { complainer } from './database.ts';
+import type { Lifetime } from './lifetime.ts';
+
+/** Runs the upkeep until the command ends. As it looks every second, it is who notices a database that is away. */
+export function keepUp(life: Lifetime, db: Database, log: Logger): void {
+  const upkeep = startUpkeep(db, { onError: complainer(log) });
+  life.onEnd('upkeep', () => upkeep.stop());
+}

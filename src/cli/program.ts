@@ -1,0 +1,70 @@
+import { Command } from 'commander';
+import { cancelCommand } from './commands/cancel.ts';
+import { deadLettersCommand } from './commands/dead-letters.ts';
+import { devCommand } from './commands/dev.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { enqueueCommand } from './commands/enqueue.ts';
+import { getCommand } from './commands/get.ts';
+import { laterCommands } from './commands/later.ts';
+import { listCommand } from './commands/list.ts';
+import { migrateCommand } from './commands/migrate.ts';
+import { queuesCommand } from './commands/queues.ts';
+import { serverCommand } from './commands/server.ts';
+import { statsCommand } from './commands/stats.ts';
+import { workerCommand } from './commands/worker.ts';
+import { workersCommand } from './commands/workers.ts';
+import { withExamples } from './options.ts';
+import { version } from './version.ts';
+
+const environmentHelp = `
+Environment, beside what the commands name:
+  DATABASE_URL            the Postgres to use; SKIPJACK_DATABASE_URL wins over it
+  SKIPJACK_LISTEN_URL     a direct URL for LISTEN where DATABASE_URL leads to a pooler; off: polling alone
+  SKIPJACK_API_KEYS       the keys that a server accepts, comma separated
+  SKIPJACK_ALLOWED_HOSTS  Host headers that a server without keys accepts beside loopback's, comma separated
+  SKIPJACK_URL            the server that commands ask
+  SKIPJACK_API_KEY        the key that they show it
+  SKIPJACK_LOG_LEVEL      fatal, error, warn, info, debug, trace or silent (info)`;
+
+/** The whole command line. It throws CommanderErrors instead of exiting. */
+export function createProgram(): Command {
+  const program = new Command('skipjack')
+    .description('Run tasks: a task orchestration engine whose only server is Postgres')
+    .version(version)
+    .helpCommand(false);
+  program.commandsGroup('Run:');
+  for (const command of [devCommand(), serverCommand(), workerCommand()]) program.addCommand(command);
+  program.commandsGroup('Ask a server:');
+  for (const command of [
+    enqueueCommand(),
+    getCommand(),
+    listCommand(),
+    cancelCommand(),
+    deadLettersCommand(),
+    queuesCommand(),
+    workersCommand(),
+    statsCommand(),
+  ]) {
+    program.addCommand(command);
+  }
+  program.commandsGroup('Look after the database:');
+  for (const command of [migrateCommand(), doctorCommand()]) program.addCommand(command);
+  for (const command of laterCommands()) program.addCommand(command, { hidden: true });
+  program.addHelpText('after', environmentHelp);
+  program.addHelpText(
+    'after',
+    '\nExit codes: 0 fine, 1 error, 2 usage, 3 not found, 4 conflict, 5 invalid input, 7 server or database out\nof reach, 8 the task failed, 9 it was cancelled, 124 waited too long, 130 interrupted.',
+  );
+  for (const command of withDescendants(program)) {
+    command.exitOverride().configureOutput({ outputError: () => {} });
+  }
+  return withExamples(program, [
+    '$ skipjack dev',
+    '$ skipjack enqueue --wait 10s -- echo hello world',
+    '$ skipjack list --state failed',
+  ]);
+}
+
+function withDescendants(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(withDescendants)];
+}

@@ -1,0 +1,77 @@
+/** A task for people to read, and what its end means for the command that waited for it. */
+import type { Task } from '../client/views.ts';
+import { formatDuration } from '../core/durations.ts';
+import { remark } from './print.ts';
+import { formatFields } from './table.ts';
+
+export function formatTask(task: Task): string {
+  const { retry } = task;
+  const tries = [
+    `${task.attempt} of ${task.attempts_max}`,
+    task.failures > 0 ? `${task.failures} failed` : '',
+    task.losses > 0 ? `${task.losses} lost` : '',
+  ];
+  return formatFields([
+    ['id', task.id],
+    ['name', task.name],
+    [
+      'state',
+      task.cancel_requested && task.finished_at === null ? `${task.state}, asked to stop` : task.state,
+    ],
+    ['waiting for', task.waiting_for],
+    ['attempt', tries.filter((part) => part !== '').join(', ')],
+    ['queue', `${task.queue}, priority ${task.priority}`],
+    ['runs', describeWork(task)],
+    ['input', task.input],
+    ['labels', Object.keys(task.labels).length > 0 ? task.labels : null],
+    [
+      'retry',
+      retry && `${retry.attempts} attempts, ${retry.backoff} from ${retry.delay} to ${retry.max_delay}`,
+    ],
+    ['timeout', task.timeout],
+    ['output', task.output === '' ? null : task.output],
+    ['exit code', task.exit_code],
+    ['error', task.error && `${task.error.code}: ${task.error.message}`],
+    [
+      'last error',
+      task.error ? null : task.last_error && `${task.last_error.code}: ${task.last_error.message}`,
+    ],
+    ['worker', task.worker],
+    ['due', task.available_at],
+    ['lease ends', task.lease_expires_at],
+    ['created', task.created_at],
+    ['started', task.started_at],
+    ['finished', task.finished_at],
+    ['waited', task.wait_ms === null ? null : formatDuration(task.wait_ms)],
+    ['ran', task.run_ms === null ? null : formatDuration(task.run_ms)],
+  ]);
+}
+
+function describeWork(task: Task): string | null {
+  if (task.type === 'command') return [task.command ?? '', ...(task.args ?? [])].map(quoted).join(' ');
+  if (task.type === 'run') return task.run ?? null;
+  return task.type === 'handler' ? `handler ${task.handler}` : null;
+}
+
+/** As one would write it in a shell. */
+function quoted(word: string): string {
+  return /^[\w%+,./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** The exit code that says how the task ended; of one that has not, that the wait was too short. */
+export function exitCodeOf(task: Pick<Task, 'state' | 'finished_at'>): number {
+  if (task.finished_at === null) return 124;
+  if (task.state === 'failed') return 8;
+  return task.state === 'cancelled' ? 9 : 0;
+}
+
+/** Says on stderr what the exit code means. */
+export function remarkEnd(task: Task, waitedMs: number): void {
+  const code = exitCodeOf(task);
+  if (code === 0) return;
+  if (code === 124) remark(`skipjack: the task is still ${task.state} after ${formatDuration(waitedMs)}.`);
+  else
+    remark(
+      `skipjack: the task ${task.state === 'failed' ? 'failed' : 'was cancelled'}${task.error ? `: ${task.error.message}` : ''}.`,
+    );
+}

@@ -1,0 +1,243 @@
+/**
+ * Skipjack as a library: ask a server, run tasks with functions of your own, or do both over the database
+ * without a server. Names in JSON are snake_case, everything else is camelCase; `…Ms` are milliseconds.
+ *
+ * @module
+ */
+
+/**
+ * The HTTP API as a Hono app, to mount in a server of your own.
+ *
+ * @example
+ * import { createApi, openDatabase, openQueue } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const api = createApi({ queue, version: '1.0.0' });
+ * const response = await api.request('http://localhost/health');
+ * console.log(response.status); // 200
+ * await queue.close();
+ * await db.close();
+ */
+export { type ApiOptions, createApi } from './api/api.ts';
+/**
+ * The HTTP API on a port; 0 takes a free one. Without API keys only on loopback.
+ *
+ * @throws SkipjackError `usage` for an address that others reach when there are no keys, or that is taken.
+ *
+ * @example
+ * import { createClient, openDatabase, openQueue, startServer } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const server = await startServer({ queue, version: '1.0.0', host: '127.0.0.1', port: 0 });
+ * const health = await createClient({ url: server.url }).checkHealth();
+ * console.log(health.status); // ok
+ * await server.close();
+ * await queue.close();
+ * await db.close();
+ */
+export { type RunningServer, type ServerOptions, startServer } from './api/server.ts';
+/**
+ * A client of the HTTP API, over `fetch` alone.
+ *
+ * What the server refuses is thrown as a {@link SkipjackError} with its code; a server that does not answer as
+ * `server_unreachable`. Nothing is repeated by itself: give tasks an `idempotency_key` to be able to ask again.
+ *
+ * @example
+ * import { createClient } from 'skipjack';
+ *
+ * const client = createClient({ url: 'http://127.0.0.1:3000', apiKey: process.env.SKIPJACK_API_KEY });
+ * const task = await client.enqueue({ command: 'echo', args: ['hello', 'world'] }, { waitMs: 10_000 });
+ * console.log(task.state, task.output); // completed hello world
+ */
+export {
+  type CallOptions,
+  type ClaimOptions,
+  type Client,
+  createClient,
+  type Held,
+} from './client/client.ts';
+export type { Connection } from './client/request.ts';
+/**
+ * A worker's tasks over HTTP, where no database is reached.
+ *
+ * Every call is repeated while the server is away, until `signal` is aborted: abort it after `worker.stop()`.
+ *
+ * @example
+ * import { createHttpTaskSource } from 'skipjack';
+ *
+ * const ended = new AbortController();
+ * const source = createHttpTaskSource({ url: 'http://127.0.0.1:3000', signal: ended.signal });
+ * const tasks = await source.claim({ queues: ['nobody-writes-here'], limit: 1, worker: 'me', leaseMs: 30_000, waitMs: 0 });
+ * console.log(tasks.length); // 0
+ */
+export { createHttpTaskSource, type HttpTaskSourceOptions } from './client/task-source.ts';
+export type * from './client/views.ts';
+/**
+ * An error that people are meant to see: a stable `code`, a sentence that says what to do, `problems` that point
+ * into what was sent, and `extra` members such as the holder of a lease.
+ *
+ * @example
+ * import { createClient, SkipjackError } from 'skipjack';
+ *
+ * try {
+ *   await createClient({ url: 'http://127.0.0.1:3000' }).getTask('0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f60');
+ * } catch (error) {
+ *   console.log(error instanceof SkipjackError, error.code); // true not_found
+ * }
+ */
+export { type ErrorCode, errorCatalogue, type Problem, SkipjackError } from './core/errors.ts';
+export type { Json } from './core/json.ts';
+export type { NewTask, RetryPolicy, Spec, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
+/**
+ * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
+ *
+ * @throws SkipjackError `invalid_request` with a pointer to each problem; `not_supported_yet`.
+ *
+ * @example
+ * import { parseTaskInput } from 'skipjack';
+ *
+ * console.log(parseTaskInput({ command: 'echo', args: ['hello'] }).queue); // default
+ */
+export { parseTaskInput, type TaskInput } from './core/task-input.ts';
+export type * from './core/task-source.ts';
+/**
+ * Connections to a migrated Postgres: a pool, and one connection that listens. `close()` it last.
+ *
+ * @example
+ * import { openDatabase } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL, poolSize: 5 });
+ * const { rows } = await db.pool.query('select ready from skipjack.queue_depth where queue = $1', ['default']);
+ * console.log(rows.length <= 1); // true
+ * await db.close();
+ */
+export { type Database, type DatabaseOptions, openDatabase } from './database/connection.ts';
+/**
+ * Brings the schema `skipjack` of a database to this version's; safe to call by many at once.
+ *
+ * @throws SkipjackError `schema_outdated` when a newer or another build has migrated it.
+ *
+ * @example
+ * import { migrateDatabase } from 'skipjack';
+ *
+ * await migrateDatabase(process.env.DATABASE_URL);
+ * const again = await migrateDatabase(process.env.DATABASE_URL);
+ * console.log(again.applied); // 0
+ */
+export { migrateDatabase } from './database/migrate.ts';
+/**
+ * The queue, in your own OS process: enqueues of many callers travel together, so one costs little.
+ *
+ * To enqueue inside a transaction of your own, call the SQL function `skipjack.enqueue(jsonb)` in it.
+ *
+ * @example
+ * import { openDatabase, openQueue, parseTaskInput } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const order = { handler: 'ship', input: { order: 7 }, idempotency_key: 'ship order 7' };
+ * const first = await queue.enqueue(parseTaskInput(order));
+ * const second = await queue.enqueue(parseTaskInput(order));
+ * console.log(first.kind, second.kind, first.id === second.id); // created existing true
+ * await queue.close();
+ * await db.close();
+ */
+export { openQueue, type Queue, type QueueOptions } from './queue/queue.ts';
+/**
+ * A worker's tasks straight from the database.
+ *
+ * Every call is repeated while the database is away, until `signal` is aborted. Some OS process must run the
+ * upkeep: a server does, and so can you.
+ *
+ * @example
+ * import { createDatabaseTaskSource, createWorker, openDatabase, openQueue, parseTaskInput, startUpkeep } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const upkeep = startUpkeep(db);
+ * const ended = new AbortController();
+ * const source = createDatabaseTaskSource(queue, { signal: ended.signal });
+ * const worker = createWorker({ source, handlers: { double: ({ n }) => n * 2 } });
+ * const output = new Promise((resolve) => worker.on('attempt.ended', (attempt) => resolve(attempt.output)));
+ * worker.start();
+ *
+ * await queue.enqueue(parseTaskInput({ handler: 'double', input: { n: 21 } }));
+ * console.log(await output); // 42
+ *
+ * await worker.stop();
+ * ended.abort();
+ * await upkeep.stop();
+ * await queue.close();
+ * await db.close();
+ */
+export { createDatabaseTaskSource } from './queue/task-source.ts';
+/**
+ * Takes back expired claims and forgets workers that are gone, every second or so, until `stop()`.
+ *
+ * @example
+ * import { openDatabase, startUpkeep } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const upkeep = startUpkeep(db, { onError: (error) => console.error(error) });
+ * await upkeep.stop();
+ * await db.close();
+ */
+export { startUpkeep, type Upkeep } from './queue/upkeep.ts';
+export type { AttemptEnded } from './worker/attempt-ended.ts';
+export type { WorkerEvents } from './worker/events.ts';
+/**
+ * Thrown by a handler when trying again is no use: the task fails, whatever its retry policy says.
+ *
+ * @example
+ * import { FinalError } from 'skipjack';
+ *
+ * const handlers = {
+ *   pay: async ({ account }) => {
+ *     if (account.closed) throw new FinalError('the account is closed', { code: 'account_closed' });
+ *   },
+ * };
+ * const refused = await handlers.pay({ account: { closed: true } }).catch((error) => error);
+ * console.log(refused.code); // account_closed
+ */
+export { FinalError, type Handler, type TaskContext } from './worker/handler.ts';
+export type { WorkerOptions } from './worker/options.ts';
+/**
+ * The reason with which a handler's `signal` is aborted; its `reason` is `cancelled`, `timed_out`, `lease_lost`
+ * or `shutdown`.
+ *
+ * @example
+ * import { AttemptStopped } from 'skipjack';
+ *
+ * const waitForStop = (_input, { signal }) =>
+ *   new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+ *
+ * const stopping = new AbortController();
+ * const stopped = waitForStop({}, stopping).catch((error) => error);
+ * stopping.abort(new AttemptStopped('timed_out'));
+ * console.log((await stopped).reason); // timed_out
+ */
+export { AttemptStopped, type StopReason } from './worker/stop-reason.ts';
+/**
+ * A worker: claims tasks from a source and runs commands, scripts, and handlers of your own.
+ *
+ * It does nothing before `start()`. `stop()` drains it: what has not started goes back, what runs is waited for
+ * up to `graceMs` (30 s). @throws RangeError for options that it cannot work with.
+ *
+ * @example
+ * import { createClient, createHttpTaskSource, createWorker } from 'skipjack';
+ *
+ * const url = 'http://127.0.0.1:3000';
+ * const ended = new AbortController();
+ * const source = createHttpTaskSource({ url, signal: ended.signal });
+ * const worker = createWorker({ source, handlers: { greet: async ({ name }) => `hello ${name}` }, slots: 4 });
+ * worker.start();
+ *
+ * const task = await createClient({ url }).enqueue({ handler: 'greet', input: { name: 'Ada' } }, { waitMs: 10_000 });
+ * console.log(task.output); // hello Ada
+ *
+ * await worker.stop();
+ * ended.abort();
+ */
+export { createWorker, type Worker, type WorkerStats } from './worker/worker.ts';

@@ -1,0 +1,116 @@
+/** The built command line as OS processes of its own; every one is gone after its test. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterEach } from 'vitest';
+
+const main = join(import.meta.dirname, '../../../dist/cli/main.js');
+
+export interface Ended {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+interface Options {
+  env?: Record<string, string>;
+  cwd?: string;
+}
+
+const children: ChildProcess[] = [];
+
+afterEach(async () => {
+  for (const child of children.splice(0)) {
+    if (child.exitCode !== null || child.signalCode !== null) continue;
+    const exited = once(child, 'exit');
+    child.kill('SIGKILL');
+    await exited;
+  }
+});
+
+/** Nothing of the environment that tests run in but what finding programs takes. */
+function start(args: string[], { env = {}, cwd = '/tmp' }: Options): ChildProcess {
+  const { PATH = '', HOME = '' } = process.env;
+  const child = spawn(process.execPath, [main, ...args], { cwd, env: { PATH, HOME, ...env } });
+  children.push(child);
+  return child;
+}
+
+/** Runs a command to its end. */
+export async function skipjack(args: string[], options: Options = {}): Promise<Ended> {
+  const child = start(args, options);
+  let stdout = '';
+  let stderr = '';
+  child.stdout?.on('data', (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr?.on('data', (chunk) => {
+    stderr += chunk;
+  });
+  const [code] = await once(child, 'close');
+  return { code, stdout, stderr };
+}
+
+export type LogLine = Record<string, unknown> & { msg: string };
+
+/** A command that runs until it is told to stop. */
+export interface Running {
+  child: ChildProcess;
+  /** Resolves with the first line of the log, also one already written, that fits; rejects when it ends before. */
+  untilLogged(fits: (line: LogLine) => boolean): Promise<LogLine>;
+  /** Sends the signal and waits for the end. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
+  ended: Promise<number | null>;
+  /** Everything on stderr so far. */
+  readonly stderr: string;
+}
+
+export function startSkipjack(args: string[], options: Options = {}): Running {
+  const child = start(args, options);
+  const lines: LogLine[] = [];
+  const texts: string[] = [];
+  const watchers = new Set<() => void>();
+  const wakeAll = () => {
+    for (const wake of watchers) wake();
+    watchers.clear();
+  };
+  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (text) => {
+    texts.push(text);
+    if (text.startsWith('{')) lines.push(JSON.parse(text));
+    wakeAll();
+  });
+  let isOver = false;
+  const ended = once(child, 'close').then(([code]) => {
+    isOver = true;
+    wakeAll();
+    return code as number | null;
+  });
+  return {
+    child,
+    ended,
+    get stderr() {
+      return texts.join('\n');
+    },
+    async untilLogged(fits) {
+      let seen = 0;
+      for (;;) {
+        const found = lines.slice(seen).find(fits);
+        if (found) return found;
+        seen = lines.length;
+        if (isOver) throw new Error(`ended without that line:\n${texts.join('\n')}`);
+        await new Promise<void>((resolve) => watchers.add(resolve));
+      }
+    },
+    stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      return ended;
+    },
+  };
+}
+
+/** The URL of a `dev` or `server` that has said that it is ready. */
+export async function urlOf(running: Running): Promise<string> {
+  const { url } = await running.untilLogged((line) => line.msg.startsWith('ready'));
+  return String(url);
+}
