@@ -31,6 +31,8 @@ export interface ClaimLine {
 }
 
 interface Waiter {
+  /** Its claim is under way: only the answer can say what it got. */
+  claiming: boolean;
   part: ClaimPart;
   until: number;
   resolve: (tasks: ClaimedTask[]) => void;
@@ -71,6 +73,7 @@ export function createClaimLine(
     while (waiters.length > 0 && !closed) {
       lookAgain = false;
       const batch = takeBatch(waiters);
+      for (const waiter of batch) waiter.claiming = true;
       try {
         const claimed = await claimFor(batch.map((waiter) => waiter.part));
         nextDueMs = claimed.nextDueMs;
@@ -88,6 +91,12 @@ export function createClaimLine(
           leave(waiter);
           waiter.reject(error);
         }
+      }
+      for (const waiter of batch) {
+        waiter.claiming = false;
+        if (waiter.until > 0 || !waiters.includes(waiter)) continue;
+        leave(waiter);
+        waiter.resolve([]);
       }
     }
     running = false;
@@ -137,11 +146,13 @@ export function createClaimLine(
       if (closed || signal?.aborted) return Promise.resolve([]);
       return new Promise((resolve, reject) => {
         const onAbort = () => {
-          // While its claim is under way the answer decides; else it leaves empty-handed.
           waiter.until = 0;
-          if (!running) dropExpired();
+          if (waiter.claiming) return;
+          leave(waiter);
+          waiter.resolve([]);
         };
         const waiter: Waiter = {
+          claiming: false,
           part,
           until: performance.now() + waitMs,
           resolve(tasks) {

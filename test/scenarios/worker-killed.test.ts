@@ -15,7 +15,10 @@ test('every task of a killed worker completes elsewhere; only those that had sta
   const folder = mkdtempSync(path.join(tmpdir(), 'skipjack-scenario-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const release = path.join(folder, 'release');
-  const flags = ['--concurrency', '8', '--lease', '2s'];
+  const handlers = path.join(folder, 'handlers.mjs');
+  writeFileSync(handlers, 'export const quick = () => null;');
+  const flags = ['--concurrency', '8', '--lease', '2s', '--handlers', handlers];
+  const quick = { handler: 'quick', queue: 'default' };
   const count = async (where: string) =>
     (
       await sql<{ count: number }>(
@@ -26,14 +29,14 @@ test('every task of a killed worker completes elsewhere; only those that had sta
   const doomed = startProgram(['worker', '--name', 'doomed', ...flags], { DATABASE_URL });
   await doomed.untilSays('worker started');
   // Quick tasks first: only for such does a worker hold more than it runs.
-  await Promise.all(Array.from({ length: 60 }, () => enqueue(database, { command: 'true' })));
+  await Promise.all(Array.from({ length: 60 }, () => enqueue(database, quick)));
   await until('the quick ones are done', async () => (await count('true')) === 0);
 
   const waitForRelease = { run: 'while [ ! -e "$RELEASE" ]; do sleep 0.05; done', env: { RELEASE: release } };
   const slow = await Promise.all(
     Array.from({ length: 8 }, () => enqueue(database, { ...waitForRelease, priority: 9 })),
   );
-  const held = await Promise.all(Array.from({ length: 12 }, () => enqueue(database, { command: 'true' })));
+  const held = await Promise.all(Array.from({ length: 12 }, () => enqueue(database, quick)));
   await until(
     'eight run and more are held',
     async () =>

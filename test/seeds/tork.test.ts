@@ -3,7 +3,9 @@ import { expect } from 'vitest';
 import { createApi } from '../../src/api/api.ts';
 import { test } from '../support/database.ts';
 
-test('differs: the hello world in a container is refused as not supported yet, at its own path /task too', async ({ database }) => {
+test('differs: the hello world in a container is refused as not supported yet, at its own path /task too', async ({
+  database,
+}) => {
   const api = createApi({ queue: database.queue, version: 'test' });
   for (const path of ['/task', '/v1/tasks']) {
     const response = await api.request(`http://localhost:3000${path}`, {
@@ -12,6 +14,9 @@ test('differs: the hello world in a container is refused as not supported yet, a
       body: '{"image":"ubuntu:mantic","cmd":["echo","-n","hello world"]}',
     });
     expect(response.status).toBe(422);
-    expect(await response.json()).toMatchObject({ code: 'not_supported_yet', problems: [{ pointer: '/image' }] });
+    expect(await response.json()).toMatchObject({
+      code: 'not_supported_yet',
+      problems: [{ pointer: '/image' }],
+    });
   }
 });

@@ -36,7 +36,11 @@ withServer('its payload, posted, answers success, output and error as TORN print
 
 withServer('on completion of the job, the logger prints success, output and error', async ({ torn }) => {
   await post(`${torn.url}/v1/tasks?wait=30s`, payload);
-  const line = torn.log().split('\n').find((each) => each.includes('hello world')) ?? '{}';
+  const line =
+    torn
+      .log()
+      .split('\n')
+      .find((each) => each.includes('hello world')) ?? '{}';
   expect(JSON.parse(line)).toMatchObject({
     success: true,
     output: 'hello world',
@@ -58,7 +62,9 @@ withServer('retries with backoff, then the dead letter queue', async ({ torn }) 
   const failing = { type: 'command', command: 'false', args: [], retry: { attempts: 3, delay: '10ms' } };
   const task = JSON.parse((await post(`${torn.url}/v1/tasks?wait=30s`, failing)).text);
   expect(task).toMatchObject({ success: false, error: { code: 'exit_code' }, attempt: 3 });
-  const letter = (await (await fetch(`${torn.url}/v1/dead-letters/${task.id}`)).json()) as { attempts: object[] };
+  const letter = (await (await fetch(`${torn.url}/v1/dead-letters/${task.id}`)).json()) as {
+    attempts: object[];
+  };
   expect(letter.attempts).toMatchObject([
     { attempt: 1, exit_code: 1 },
     { attempt: 2, exit_code: 1 },
