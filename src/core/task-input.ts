@@ -55,6 +55,12 @@ export const retrySchema = z
   })
   .meta({ example: { attempts: 5, backoff: 'exponential', delay: '2s', max_delay: '1m', jitter: true } });
 
+/** Beyond these years Postgres and JavaScript write times differently. */
+function isStorableTime(text: string): boolean {
+  const ms = Date.parse(text);
+  return ms >= 0 && ms < Date.UTC(9999, 0);
+}
+
 const envSchema = z
   .record(
     z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name for an environment variable'),
@@ -88,7 +94,10 @@ export const taskInputSchema = z
     input: jsonSchema.optional(),
     priority: z.int().min(0).max(9).optional().meta({ description: '0 to 9, higher first; 5 by default' }),
     delay: durationSchema.optional(),
-    run_at: z.iso.datetime({ offset: true }).optional(),
+    run_at: z.iso
+      .datetime({ offset: true })
+      .refine(isStorableTime, 'is not between the years 1970 and 9998')
+      .optional(),
     retry: retrySchema.optional(),
     timeout: durationSchema.refine((value) => parseDuration(value) !== 0, 'must be longer than 0').optional(),
     idempotency_key: text(200).optional(),

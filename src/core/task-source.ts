@@ -22,6 +22,8 @@ export interface ClaimedTask {
   wait_ms: number;
   created_at: string;
   lease_expires_at: string;
+  /** What was left of the lease when the database answered: clocks of two machines may differ. */
+  lease_left_ms: number;
 }
 
 export interface ClaimRequest {

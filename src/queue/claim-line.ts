@@ -18,7 +18,9 @@ import { type ClaimPart, claimTasks, type Line } from './claim.ts';
 
 const memoryMs = 2_000;
 /** How far below the last item taken a floor stays: a transaction that enqueued a little earlier may commit a little later. */
-const floorSlackMs = 500;
+const floorSlackUs = 500_000;
+/** When a due item was locked: the first pause before the next look, doubled five times at most. */
+const passedOverPauseMs = 20;
 const tasksPerClaimMax = 1_000;
 const partsPerClaimMax = 200;
 
@@ -27,12 +29,15 @@ export interface ClaimLine {
   claim(part: ClaimPart, wait: { waitMs: number; signal?: AbortSignal | undefined }): Promise<ClaimedTask[]>;
   onHint(hint: Hint | null): void;
   readonly waiting: number;
-  close(): void;
+  /** Everybody goes; what a claim under way takes is still handed out. */
+  close(): Promise<void>;
 }
 
 interface Waiter {
   /** Its claim is under way: only the answer can say what it got. */
   claiming: boolean;
+  /** Its caller has called off. */
+  gone: boolean;
   part: ClaimPart;
   until: number;
   resolve: (tasks: ClaimedTask[]) => void;
@@ -46,8 +51,11 @@ export function createClaimLine(
 ): ClaimLine {
   const queues = new Set(selection.queues);
   let waiters: Waiter[] = [];
-  let running = false;
+  let looking: Promise<void> | null = null;
   let lookAgain = false;
+  /** Hints that dropped the memory; how often in a row a due item was locked. */
+  let hints = 0;
+  let locked = 0;
   let closed = false;
   let timer: NodeJS.Timeout | null = null;
   let lookAt = 0;
@@ -58,31 +66,32 @@ export function createClaimLine(
     waiters = waiters.filter((other) => other !== waiter);
   }
 
+  /** Those whose time is up go empty-handed; but what a claim under way takes for them is theirs. */
   function dropExpired() {
     const now = performance.now();
-    for (const waiter of waiters.filter((each) => each.until <= now)) {
+    for (const waiter of waiters.filter((each) => !each.claiming && each.until <= now)) {
       leave(waiter);
       waiter.resolve([]);
     }
   }
 
-  async function run() {
-    if (running || closed) return;
-    running = true;
-    let nextDueMs: number | null = null;
+  async function look() {
+    let nextLookMs = Number.POSITIVE_INFINITY;
     while (waiters.length > 0 && !closed) {
       lookAgain = false;
       const batch = takeBatch(waiters);
       for (const waiter of batch) waiter.claiming = true;
       try {
         const claimed = await claimFor(batch.map((waiter) => waiter.part));
-        nextDueMs = claimed.nextDueMs;
         for (const [index, waiter] of batch.entries()) {
           const tasks = claimed.parts[index] ?? [];
           if (tasks.length === 0) continue;
           leave(waiter);
           waiter.resolve(tasks);
         }
+        nextLookMs = claimed.nextDueMs ?? Number.POSITIVE_INFINITY;
+        locked = claimed.passedOver ? Math.min(locked + 1, 6) : 0;
+        if (locked > 0) nextLookMs = Math.min(nextLookMs, withJitter(passedOverPauseMs * 2 ** (locked - 1)));
         // Only an empty answer, found with fresh eyes, says that there is nothing and when the next is due.
         if (claimed.proven && !lookAgain) break;
       } catch (error) {
@@ -91,19 +100,25 @@ export function createClaimLine(
           leave(waiter);
           waiter.reject(error);
         }
-      }
-      for (const waiter of batch) {
-        waiter.claiming = false;
-        if (waiter.until > 0 || !waiters.includes(waiter)) continue;
-        leave(waiter);
-        waiter.resolve([]);
+      } finally {
+        for (const waiter of batch) {
+          waiter.claiming = false;
+          if (waiter.gone && waiters.includes(waiter)) {
+            leave(waiter);
+            waiter.resolve([]);
+          }
+        }
       }
     }
-    running = false;
+    lookAt = performance.now() + Math.min(withJitter(pollIntervalMs), nextLookMs);
+  }
+
+  async function run() {
+    if (looking || closed) return;
+    looking = look();
+    await looking;
+    looking = null;
     dropExpired();
-    lookAt =
-      performance.now() +
-      Math.min(withJitter(pollIntervalMs), Math.max(1, nextDueMs ?? Number.POSITIVE_INFINITY));
     arm();
   }
 
@@ -112,24 +127,25 @@ export function createClaimLine(
     rotation = (rotation + 1) % selection.queues.length;
     const rotated = [...selection.queues.slice(rotation), ...selection.queues.slice(0, rotation)];
     const lines = memory && [...memory.lines.values()];
+    const hintsBefore = hints;
     const claimed = await claimTasks(db, { ...selection, queues: rotated, lines }, parts);
     const count = claimed.parts.reduce((sum, tasks) => sum + tasks.length, 0);
     const isFull = count >= parts.reduce((sum, part) => sum + part.limit, 0);
-    const proven = count === 0 && lines === null;
     if (!isFull) {
       memory = null;
-    } else if (selection.filter === undefined) {
+    } else if (selection.filter === undefined && hints === hintsBefore) {
+      // Not what was seen before a hint: the hint would be undone.
       memory ??= { lines: new Map(), until: performance.now() + memoryMs };
       for (const line of [...(claimed.lines ?? []), ...claimed.taken]) raiseFloor(memory.lines, line);
     }
-    return { parts: claimed.parts, nextDueMs: claimed.nextDueMs, proven };
+    return { ...claimed, proven: count === 0 && lines === null };
   }
 
   /** Sleeps until it is time to look, or until the first waiter's time is up. */
   function arm() {
     if (timer) clearTimeout(timer);
     timer = null;
-    if (waiters.length === 0 || closed || running) return;
+    if (waiters.length === 0 || closed || looking) return;
     const wakeAt = Math.min(lookAt, ...waiters.map((waiter) => waiter.until));
     timer = setTimeout(
       () => {
@@ -146,13 +162,14 @@ export function createClaimLine(
       if (closed || signal?.aborted) return Promise.resolve([]);
       return new Promise((resolve, reject) => {
         const onAbort = () => {
-          waiter.until = 0;
+          waiter.gone = true;
           if (waiter.claiming) return;
           leave(waiter);
           waiter.resolve([]);
         };
         const waiter: Waiter = {
           claiming: false,
+          gone: false,
           part,
           until: performance.now() + waitMs,
           resolve(tasks) {
@@ -175,16 +192,24 @@ export function createClaimLine(
       if (hint !== null && lines.length === 0) return;
       const isKnown = (line: [string, number]) =>
         memory?.lines.has(keyOf({ queue: line[0], priority: line[1] }));
-      if (hint === null || hint.putBack || !lines.every(isKnown)) memory = null;
+      if (hint === null || hint.putBack || !lines.every(isKnown)) {
+        memory = null;
+        hints += 1;
+      }
       lookAgain = true;
       if (waiters.length > 0) void run();
     },
     get waiting() {
       return waiters.length;
     },
-    close() {
+    async close() {
       closed = true;
       if (timer) clearTimeout(timer);
+      for (const waiter of waiters.filter((each) => !each.claiming)) {
+        leave(waiter);
+        waiter.resolve([]);
+      }
+      await looking;
       for (const waiter of waiters.splice(0)) waiter.resolve([]);
     },
   };
@@ -195,9 +220,9 @@ function keyOf(line: { queue: string; priority: number }): string {
 }
 
 function raiseFloor(lines: Map<string, Line>, seen: Line) {
-  const floor = new Date(Date.parse(seen.floor) - floorSlackMs).toISOString();
+  const floor_us = seen.floor_us - floorSlackUs;
   const known = lines.get(keyOf(seen));
-  if (!known || Date.parse(known.floor) < Date.parse(floor)) lines.set(keyOf(seen), { ...seen, floor });
+  if (!known || known.floor_us < floor_us) lines.set(keyOf(seen), { ...seen, floor_us });
 }
 
 /** The first in line, within the bounds of one claim. */

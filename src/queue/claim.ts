@@ -23,11 +23,11 @@ import type { ClaimedTask } from '../core/task-source.ts';
 import { encodeToken } from '../core/token.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
 
-/** A queue at one priority, and the oldest `available_at` worth looking at there (as Postgres writes it). */
+/** A queue at one priority, and the oldest `available_at` worth looking at there, in microseconds since 1970. */
 export interface Line {
   queue: string;
   priority: number;
-  floor: string;
+  floor_us: number;
 }
 
 /** One worker's part of a claim. */
@@ -55,8 +55,10 @@ export interface Claimed {
   parts: ClaimedTask[][];
   /** Lines with unclaimed items, as seen when the claim began; null when they were handed in. */
   lines: Line[] | null;
-  /** How long until the first item of these lines is due that was not when the claim began; null: none is known. */
+  /** When nothing was taken: how long until the next item is due; null: none is known. */
   nextDueMs: number | null;
+  /** When nothing was taken: there was a due item, but somebody had it locked, perhaps only to look. */
+  passedOver: boolean;
   /** For each line taken from, the `available_at` of the last item taken. */
   taken: Line[];
 }
@@ -77,8 +79,9 @@ interface ClaimRow {
   started: boolean;
   wait_ms: number;
   created_at: string;
-  available_at: string;
+  available_at_us: number;
   lease_expires_at: string;
+  lease_left_ms: number;
 }
 
 export async function claimTasks(
@@ -88,13 +91,14 @@ export async function claimTasks(
 ): Promise<Claimed> {
   if (!parts.some((part) => part.mayRepeat)) return claimOnce(db.pool, selection, parts);
   return inTransaction(db, async (tx) => {
-    const claimIds = parts.filter((part) => part.mayRepeat).map((part) => part.claimId);
+    const repeats = parts.filter((part) => part.mayRepeat);
+    const claimIds = repeats.map((part) => part.claimId);
     // Two requests with one id, at once, at two replicas: the second waits, then finds what the first took.
     await tx.query(
       'select pg_advisory_xact_lock(hashtextextended(id, 0)) from (select unnest($1::text[]) as id order by 1) as ids',
       [claimIds],
     );
-    const held = await findHeld(tx, claimIds);
+    const held = await findHeld(tx, repeats);
     const open = parts.map((part) => (held.has(part.claimId) ? { ...part, limit: 0, startLimit: 0 } : part));
     const claimed = await claimOnce(tx, selection, open);
     return {
@@ -131,6 +135,7 @@ async function claimOnce(
     tasks: ClaimRow[] | null;
     lines: Line[] | null;
     next_due_ms: number | null;
+    passed_over: boolean | null;
   }>(text, values);
   const tasks = rows[0]?.tasks ?? [];
   const answer: ClaimedTask[][] = parts.map(() => []);
@@ -140,13 +145,14 @@ async function claimOnce(
     taken.set(`${row.priority} ${row.queue}`, {
       queue: row.queue,
       priority: row.priority,
-      floor: row.available_at,
+      floor_us: row.available_at_us,
     });
   }
   return {
     parts: answer,
     lines: lines === null ? (rows[0]?.lines ?? []) : null,
     nextDueMs: rows[0]?.next_due_ms ?? null,
+    passedOver: rows[0]?.passed_over ?? false,
     // What a filter passed over is still there: a floor may not rise above it.
     taken: filter ? [] : [...taken.values()],
   };
@@ -170,8 +176,8 @@ export function claimStatement(options: { selection: ClaimSelection; limit: numb
     select queue, priority, available_at as floor from found
   )`
       : `lines as materialized (
-    select queue, priority, floor
-    from jsonb_to_recordset(${bind(JSON.stringify(known))}::jsonb) as known (queue text, priority smallint, floor timestamptz)
+    select queue, priority, timestamptz 'epoch' + floor_us * interval '1 microsecond' as floor
+    from jsonb_to_recordset(${bind(JSON.stringify(known))}::jsonb) as known (queue text, priority smallint, floor_us float8)
     limit ${known.length}
   )`;
   const foundSql =
@@ -261,28 +267,81 @@ with recursive ${foundSql}${linesSql}, walk as materialized (
 )
 select
   (select jsonb_agg(answered.task order by answered.number) from answered) as tasks,
-  ${known === null ? '(select jsonb_agg(lines) from lines)' : 'null'} as lines,
-  (select ceil(extract(epoch from min(walk.floor) - now()) * 1000)::float8 from walk where walk.floor > now()) as next_due_ms`;
+  ${known === null ? `(select jsonb_agg(jsonb_build_object('queue', queue, 'priority', priority, 'floor_us', ${microseconds('floor')})) from lines)` : 'null'} as lines,
+  case when not exists (select from taken) then (
+    select greatest(1, ceil(extract(epoch from min(next.available_at) - now()) * 1000))::float8
+    from walk
+    cross join lateral (
+      select item.available_at
+      from skipjack.queue_items as item
+      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null
+        and item.available_at >= walk.floor and item.available_at > now()
+      order by item.available_at, item.task_id
+      limit 1
+    ) as next
+  ) end as next_due_ms,
+  case when not exists (select from taken) then exists (
+    select from walk
+    cross join lateral (
+      select
+      from skipjack.queue_items as item
+      ${filterJoin}
+      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null
+        and item.available_at >= walk.floor and item.available_at <= now()
+      order by item.available_at, item.task_id
+      limit 1
+    ) as due
+  ) end as passed_over`;
   return { text, values };
 }
 
-/** The tasks still held under these claim ids. Served by `queue_items_claim_id`. */
+/**
+ * The tasks still held under these claim ids, their leases begun anew: who asks again counts from now. Locked in
+ * the order of their ids, as settle does. Served by `queue_items_claim_id`.
+ */
 async function findHeld(
   client: Pick<Database['pool'], 'query'>,
-  claimIds: string[],
+  parts: ClaimPart[],
 ): Promise<Map<string, ClaimedTask[]>> {
+  const asked = parts.map((part) => ({
+    claim_id: part.claimId,
+    lease_ms: part.leaseMs,
+    grace_ms: part.timeoutGraceMs,
+  }));
   const { rows } = await client.query<{ claim_id: string; task: ClaimRow }>(
-    `select claimed.claim_id, jsonb_build_object(${claimedColumns('claimed')}) as task
-     from skipjack.queue_items as claimed
+    `with asked as materialized (
+       select * from jsonb_to_recordset($1::jsonb) as asked (claim_id uuid, lease_ms bigint, grace_ms bigint)
+       limit ${asked.length}
+     ), held as materialized (
+       select item.task_id, asked.lease_ms, asked.grace_ms
+       from asked
+       join skipjack.queue_items as item on item.claim_id = asked.claim_id
+       where item.worker is not null
+       order by item.task_id
+       for no key update of item
+     ), claimed as (
+       update skipjack.queue_items as item set
+         lease_expires_at = least(
+           clock_timestamp() + held.lease_ms * interval '1 millisecond',
+           item.started_at + (item.timeout_ms + held.grace_ms) * interval '1 millisecond')
+       from held
+       where item.task_id = held.task_id
+       returning item.*
+     )
+     select claimed.claim_id, jsonb_build_object(${claimedColumns('claimed')}) as task
+     from claimed
      cross join lateral (select * from skipjack.tasks as task where task.id = claimed.task_id limit 1) as task
-     where claimed.claim_id = any ($1::uuid[]) and claimed.worker is not null
      order by claimed.priority desc, claimed.available_at, claimed.task_id`,
-    [claimIds],
+    [JSON.stringify(asked)],
   );
   const held = new Map<string, ClaimedTask[]>();
   for (const row of rows)
     held.set(row.claim_id, [...(held.get(row.claim_id) ?? []), toClaimedTask(row.task)]);
   return held;
+}
+
+function microseconds(moment: string): string {
+  return `(extract(epoch from ${moment}) * 1000000)::float8`;
 }
 
 /** What a worker is told of a task, from an item (aliased `item`) and its `task`. */
@@ -292,7 +351,9 @@ export function claimedColumns(item: string): string {
     'priority', ${item}.priority, 'spec', task.spec, 'input', task.input, 'labels', task.labels,
     'timeout_ms', ${item}.timeout_ms, 'started', ${item}.started_at is not null,
     'wait_ms', greatest(0, floor(extract(epoch from ${item}.claimed_at - ${item}.available_at) * 1000)),
-    'created_at', task.created_at, 'available_at', ${item}.available_at, 'lease_expires_at', ${item}.lease_expires_at`;
+    'created_at', task.created_at, 'available_at_us', ${microseconds(`${item}.available_at`)},
+    'lease_expires_at', ${item}.lease_expires_at,
+    'lease_left_ms', greatest(0, floor(extract(epoch from ${item}.lease_expires_at - clock_timestamp()) * 1000))`;
 }
 
 /** `key` or `key=value`. Served, where nothing else narrows it, by `tasks_labelled`. */
@@ -319,6 +380,7 @@ export function toClaimedTask(row: Omit<ClaimRow, 'part'>): ClaimedTask {
     wait_ms: row.wait_ms,
     created_at: toRfc3339(row.created_at),
     lease_expires_at: toRfc3339(row.lease_expires_at),
+    lease_left_ms: row.lease_left_ms,
   };
 }
 

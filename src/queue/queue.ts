@@ -5,7 +5,9 @@
 
 import { withJitter } from '../core/backoff.ts';
 import { type Batcher, createBatcher } from '../core/batching.ts';
+import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
+import { findTextProblem } from '../core/json.ts';
 import { hasEnded, type NewTask } from '../core/task.ts';
 import type {
   ClaimedTask,
@@ -56,6 +58,7 @@ const idleLinesMax = 200;
 export function openQueue(db: Database, options: QueueOptions = {}): Queue {
   const { pollIntervalMs = 5_000, patienceMs = 10_000 } = options;
   const lines = new Map<string, ClaimLine>();
+  let closed = false;
   const endWaiters = createEndWaiters(db, pollIntervalMs);
   const repeated: RetryCounters = { deadlocks: 0, connectionsLost: 0 };
   const faults = () => repeatingDatabaseFaults({ patienceMs, counters: repeated });
@@ -121,8 +124,13 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     db,
     repeated,
     enqueue: (task) => withInvalid((task.idempotency_key === null ? enqueues : keyedEnqueues).add(task)),
-    claim: (request) =>
-      lineFor(request).claim(
+    claim: async (request) => {
+      if (closed || request.limit < 1 || request.queues.length === 0) return [];
+      // One caller's bad text must not fail the claim that it shares with others.
+      const bad =
+        findTextProblem(request.worker) ?? request.queues.map(findTextProblem).find((each) => each !== null);
+      if (bad) throw new SkipjackError('invalid_request', `The name of a worker or queue has ${bad}.`);
+      return lineFor(request).claim(
         {
           limit: request.limit,
           startLimit: Math.min(request.startLimit ?? request.limit, request.limit),
@@ -133,13 +141,15 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
           mayRepeat: request.claimId !== undefined && !request.claimIdIsNew,
         },
         { waitMs: request.waitMs, signal: request.signal },
-      ),
+      );
+    },
     settle: (outcome) => withInvalid(settles.add(outcome)),
     heartbeat: (beat) => heartbeats.add(beat),
     announceWorker: (worker) => announcements.add(worker),
     waitForEnd: (taskId, wait) => endWaiters.wait(taskId, wait),
     async close() {
-      for (const line of lines.values()) line.close();
+      closed = true;
+      await Promise.all([...lines.values()].map((line) => line.close()));
       endWaiters.close();
       await Promise.all(batchers.map((batcher) => batcher.idle()));
       unsubscribe();
@@ -198,7 +208,7 @@ function createEndWaiters(db: Database, pollIntervalMs: number) {
       const ended = new Promise<void>((resolve) => {
         wake = resolve;
       });
-      const timeout = setTimeout(wake, waitMs);
+      const timeout = setTimeout(wake, signal?.aborted ? 0 : waitMs);
       signal?.addEventListener('abort', wake);
       // In line before the mark is set: an end between the two is announced to us.
       const others = waiting.get(taskId) ?? new Set();

@@ -72,7 +72,8 @@ describe('claiming', () => {
     const first = await api.post('/v1/tasks/claim', body);
     const second = await api.post('/v1/tasks/claim', { ...body, claim_id: body.claim_id.toUpperCase() });
     expect(first.body.tasks).toHaveLength(2);
-    expect(second.body).toEqual(first.body);
+    const tokens = (answer: typeof first) => answer.body.tasks.map((task: { token: string }) => task.token);
+    expect(tokens(second)).toEqual(tokens(first));
   });
 
   test('tasks held ahead have not started until a heartbeat says so', async ({ api, database }) => {

@@ -1,10 +1,13 @@
 /** Those who wait: for work, and for the end of a task. */
 import { describe, expect } from 'vitest';
+import { newId } from '../../src/core/ids.ts';
+import { parseTaskInput } from '../../src/core/task-input.ts';
 import { openDatabase } from '../../src/database/connection.ts';
 import { cancelTask } from '../../src/queue/cancel.ts';
+import { createClaimLine } from '../../src/queue/claim-line.ts';
 import { setQueuePaused } from '../../src/queue/pause.ts';
 import { openQueue } from '../../src/queue/queue.ts';
-import { test } from '../support/database.ts';
+import { type TestDatabase, test } from '../support/database.ts';
 import { claim, claimOne, complete, enqueue, fail, makeDue } from '../support/tasks.ts';
 
 const long = 60_000;
@@ -91,6 +94,8 @@ describe('waiting for work', () => {
 
   test('work that went back to its old place is found behind what was taken since', async ({ database }) => {
     const early = await enqueue(database);
+    // Long ago, so that no slack hides what the line remembers.
+    await database.sql(`update skipjack.queue_items set available_at = available_at - interval '1 hour'`);
     for (let count = 0; count < 20; count += 1) await enqueue(database);
     const [first] = await claim(database);
     expect(first?.id).toBe(early);
@@ -99,7 +104,154 @@ describe('waiting for work', () => {
     if (first) await database.queue.settle({ taskId: first.id, claimNo: 1, kind: 'released' });
     expect((await claimOne(database)).id).toBe(early);
   });
+
+  test('a task of higher priority is found at once while the line remembers a lower one', async ({
+    database,
+  }) => {
+    for (let count = 0; count < 20; count += 1) await enqueue(database, { priority: 1 });
+    await claim(database);
+    const urgent = await enqueue(database, { priority: 9 });
+    expect((await claimOne(database)).id).toBe(urgent);
+  });
+
+  test('a hint that comes while a claim is under way is not undone by it', async ({ database }) => {
+    for (let count = 0; count < 20; count += 1) await enqueue(database, { priority: 1 });
+    const line = createClaimLine(database.db, { queues: ['default'] });
+    const part = () => ({
+      limit: 1,
+      startLimit: 1,
+      worker: 'w',
+      leaseMs: 30_000,
+      timeoutGraceMs: 0,
+      claimId: newId(),
+      mayRepeat: false,
+    });
+    const slow = slowClaims(database);
+    const first = line.claim(part(), { waitMs: long });
+    await slow.asked;
+    const deaf = openDatabase({ url: database.url, listenUrl: null });
+    const other = openQueue(deaf);
+    await other.enqueue(parseTaskInput({ command: 'true', priority: 9 }));
+    line.onHint({ lines: [['default', 9]] });
+    slow.answer();
+    await first;
+    expect((await line.claim(part(), { waitMs: long }))[0]?.priority).toBe(9);
+    await line.close();
+    await other.close();
+    await deaf.close();
+  });
+
+  test('a task that somebody had locked only to look is found soon after, without a hint', async ({
+    database,
+  }) => {
+    const patient = openQueue(database.db, { pollIntervalMs: 10 * long });
+    const id = await enqueue(database);
+    const holder = await database.connect();
+    await holder.query('begin');
+    await holder.query('select from skipjack.queue_items where task_id = $1 for update', [id]);
+    const waiting = claim({ queue: patient }, { waitMs: long });
+    await database.sql('select pg_sleep(0.2)');
+    await holder.query('rollback');
+    expect(await waiting).toHaveLength(1);
+    await patient.close();
+  });
+
+  test('the next due task is known though the first of the line does not fit the filter', async ({
+    database,
+  }) => {
+    const patient = openQueue(database.db, { pollIntervalMs: 10 * long });
+    await enqueue(database, { name: 'other' });
+    const mine = await enqueue(database, { name: 'mine', delay: '300ms' });
+    const [task] = await claim({ queue: patient }, { waitMs: long, filter: { name: 'mine' } });
+    expect(task?.id).toBe(mine);
+    await patient.close();
+  });
+
+  test('a waiter whose time is up while its claim is under way still gets what the claim took', async ({
+    database,
+  }) => {
+    await enqueue(database);
+    const slow = slowClaims(database);
+    const line = createClaimLine(database.db, { queues: ['default'] });
+    const part = {
+      limit: 1,
+      startLimit: 1,
+      worker: 'w',
+      leaseMs: 30_000,
+      timeoutGraceMs: 0,
+      claimId: newId(),
+      mayRepeat: false,
+    };
+    const waiting = line.claim(part, { waitMs: 10 });
+    await slow.asked;
+    const closing = line.close();
+    await database.sql('select pg_sleep(0.1)');
+    slow.answer();
+    expect(await waiting).toHaveLength(1);
+    await closing;
+  });
+
+  test('one that calls off after an empty answer leaves at once', async ({ database }) => {
+    const patient = openQueue(database.db, { pollIntervalMs: 10 * long });
+    const gone = new AbortController();
+    const waiting = claim({ queue: patient }, { waitMs: 10 * long, signal: gone.signal });
+    // A second one, answered empty, shows that the first had its turn.
+    expect(await claim({ queue: patient })).toEqual([]);
+    gone.abort();
+    expect(await waiting).toEqual([]);
+    await patient.close();
+  });
+
+  test('a time at the end of the calendar does no harm', async ({ database }) => {
+    for (const run_at of ['9999-12-31T23:59:59-12:00', '0001-01-01T00:00:00+12:00']) {
+      expect(() => parseTaskInput({ command: 'true', run_at })).toThrow('1970');
+    }
+    await enqueue(database, { run_at: '9998-12-31T23:59:59Z' });
+    await enqueue(database, { run_at: '1970-01-01T00:00:00Z' });
+    expect(await claim(database)).toHaveLength(1);
+  });
+
+  test('a claim that is asked for again has a whole lease again', async ({ database }) => {
+    const id = await enqueue(database);
+    const claimId = newId();
+    await claim(database, { claimId });
+    await database.sql(
+      `update skipjack.queue_items set lease_expires_at = clock_timestamp() + interval '1 second'`,
+    );
+    const [again] = await claim(database, { claimId });
+    expect(again?.id).toBe(id);
+    expect(again?.lease_left_ms).toBeGreaterThan(20_000);
+  });
+
+  test('a name that Postgres cannot store fails its own claim, not its neighbours’', async ({ database }) => {
+    await enqueue(database);
+    const bad = claim(database, { worker: 'nul \u0000', waitMs: long });
+    const good = claim(database, { waitMs: long });
+    await expect(bad).rejects.toMatchObject({ code: 'invalid_request' });
+    expect(await good).toHaveLength(1);
+  });
 });
+
+/** Holds the next claim's answer back until told. */
+function slowClaims({ db }: TestDatabase) {
+  const original = db.pool.query.bind(db.pool) as (...args: unknown[]) => Promise<unknown>;
+  let answer = () => {};
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const asked = new Promise<void>((resolve) => {
+    db.pool.query = (async (...args: unknown[]) => {
+      const isClaim = String(args[0]).includes('due.place');
+      const result = await original(...args);
+      if (isClaim) {
+        resolve();
+        await held;
+      }
+      return result;
+    }) as typeof db.pool.query;
+  });
+  return { asked, answer };
+}
 
 describe('waiting for the end', () => {
   test('whoever waits is told when another OS process ends the task', async ({ database }) => {

@@ -93,6 +93,7 @@ export const claimedTaskSchema = z
     wait_ms: z.number(),
     created_at: z.string().meta({ format: 'date-time' }),
     lease_expires_at: z.string().meta({ format: 'date-time' }),
+    lease_left_ms: z.int().meta({ description: 'What was left of the lease when the database answered' }),
   })
   .meta({
     id: 'ClaimedTask',
@@ -115,5 +116,6 @@ export const claimedTaskSchema = z
       wait_ms: 4,
       created_at: '2026-01-31T12:00:00.000Z',
       lease_expires_at: '2026-01-31T12:00:30.004Z',
+      lease_left_ms: 30000,
     },
   });
