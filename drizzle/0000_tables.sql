@@ -63,10 +63,13 @@ CREATE TABLE "skipjack"."queue_items" (
 	"lease_expires_at" timestamp with time zone,
 	"deadline_at" timestamp with time zone,
 	"cancel_requested" boolean DEFAULT false NOT NULL,
+	"overdue" boolean DEFAULT false NOT NULL,
 	"awaited" boolean DEFAULT false NOT NULL,
 	CONSTRAINT "a_claimed_item_has_a_lease" CHECK (("skipjack"."queue_items"."worker" is null) = ("skipjack"."queue_items"."lease_expires_at" is null) and ("skipjack"."queue_items"."worker" is null) = ("skipjack"."queue_items"."claimed_at" is null)),
 	CONSTRAINT "only_a_claimed_item_has_started" CHECK ("skipjack"."queue_items"."worker" is not null or ("skipjack"."queue_items"."started_at" is null and "skipjack"."queue_items"."deadline_at" is null and "skipjack"."queue_items"."claim_id" is null)),
 	CONSTRAINT "only_a_claimed_item_is_asked_to_stop" CHECK ("skipjack"."queue_items"."worker" is not null or not "skipjack"."queue_items"."cancel_requested"),
+	CONSTRAINT "only_a_claimed_item_is_overdue" CHECK ("skipjack"."queue_items"."worker" is not null or not "skipjack"."queue_items"."overdue"),
+	CONSTRAINT "a_time_is_between_1970_and_9999" CHECK ("skipjack"."queue_items"."available_at" >= '1970-01-01 00:00:00+00' and "skipjack"."queue_items"."available_at" < '9999-01-01 00:00:00+00'),
 	CONSTRAINT "counters_do_not_go_below_zero" CHECK ("skipjack"."queue_items"."claim_no" >= 0 and "skipjack"."queue_items"."failures" >= 0 and "skipjack"."queue_items"."losses" >= 0)
 );
 --> statement-breakpoint

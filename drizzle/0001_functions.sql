@@ -4,6 +4,7 @@
 --   skipjack.new_id()              UUIDv7 with sub-millisecond bits
 --   skipjack.duration_ms(text)     '30s' → 30000
 --   skipjack.retry_delay_ms(…)     when the next try comes
+--   skipjack.request_fingerprint(jsonb)  whether two requests with one key are the same
 --   skipjack.enqueue_tasks(jsonb)  checked tasks → rows; every way in ends here
 --   skipjack.enqueue(jsonb)        one task, in the words of POST /v1/tasks, inside your transaction
 --   views                          task_status, attempt_history, queue_depth, throughput
@@ -84,43 +85,75 @@ comment on function skipjack.retry_delay_ms(jsonb, integer) is
   'The pause after the failure with this number (from 1), in milliseconds, by a task''s retry policy.';
 --> statement-breakpoint
 
+-- Times by their moment, not by how they were written: TypeScript sends what it was given, SQL what Postgres writes.
+create function skipjack.request_fingerprint(new_task jsonb) returns text
+language sql stable
+as $$
+  select md5((new_task - 'id' - 'idempotency_key' - 'awaited'
+    || jsonb_build_object('run_at', extract(epoch from (new_task ->> 'run_at')::timestamptz)))::text)
+$$;
+--> statement-breakpoint
+comment on function skipjack.request_fingerprint(jsonb) is
+  'What makes two requests with one idempotency key the same: everything but who asked.';
+--> statement-breakpoint
+
 -- Takes tasks as core/task.ts names them (NewTask). The ids come from the caller and a known id is passed
 -- over, so that a batch whose commit is unknown can be sent again. Keys are inserted in one sorted statement;
 -- what was there already is read in the next, whose snapshot sees what the first had to wait for.
+--
+-- A key that the first found may be gone in the second: its task was deleted in between. Then one that asks for
+-- a single key asks anew. One with several may hold a later key by now, and taking an earlier one after it can
+-- end in a deadlock: it starts from the beginning, in a new transaction.
 create function skipjack.enqueue_tasks(new_tasks jsonb)
 returns table (task_id uuid, outcome text, existing_id uuid)
 language plpgsql volatile
 as $$
 #variable_conflict use_column
 declare
+  tries_max constant integer := 10;
+  keys integer;
+  unknown integer;
+  answers jsonb;
   refused uuid[] := '{}';
 begin
   if jsonb_path_exists(new_tasks, '$[*].idempotency_key ? (@ != null)') then
-    insert into skipjack.idempotency_keys (scope, key, made_id, fingerprint, created_at)
-    select 'task', keyed.value ->> 'idempotency_key', (keyed.value ->> 'id')::uuid,
-      md5((keyed.value - 'id' - 'idempotency_key' - 'awaited')::text), clock_timestamp()
-    from jsonb_array_elements(new_tasks) as keyed
-    where keyed.value ->> 'idempotency_key' is not null
-    order by keyed.value ->> 'idempotency_key', keyed.value ->> 'id'
-    on conflict do nothing;
+    for tries in 1..tries_max loop
+      insert into skipjack.idempotency_keys (scope, key, made_id, fingerprint, created_at)
+      select 'task', keyed.value ->> 'idempotency_key', (keyed.value ->> 'id')::uuid,
+        skipjack.request_fingerprint(keyed.value), clock_timestamp()
+      from jsonb_array_elements(new_tasks) as keyed
+      where keyed.value ->> 'idempotency_key' is not null
+      order by keyed.value ->> 'idempotency_key', keyed.value ->> 'id'
+      on conflict do nothing;
 
-    return query
-    select (keyed.value ->> 'id')::uuid,
-      case when known.made_id = (keyed.value ->> 'id')::uuid then 'created'
-        when known.fingerprint = md5((keyed.value - 'id' - 'idempotency_key' - 'awaited')::text) then 'existing'
-        else 'key_conflict' end,
-      known.made_id
-    from jsonb_array_elements(new_tasks) as keyed
-    join skipjack.idempotency_keys as known
-      on known.scope = 'task' and known.key = keyed.value ->> 'idempotency_key';
+      -- Everything that is answered or decided comes from this one look: a second might see another deletion.
+      select count(distinct keyed.value ->> 'idempotency_key'), count(*) filter (where known.made_id is null),
+        jsonb_agg(jsonb_build_object(
+          'task_id', keyed.value ->> 'id',
+          'outcome', case when known.made_id = (keyed.value ->> 'id')::uuid then 'created'
+            when known.fingerprint = skipjack.request_fingerprint(keyed.value) then 'existing'
+            else 'key_conflict' end,
+          'existing_id', known.made_id))
+      into keys, unknown, answers
+      from jsonb_array_elements(new_tasks) as keyed
+      left join lateral (
+        select made_id, fingerprint from skipjack.idempotency_keys
+        where scope = 'task' and key = keyed.value ->> 'idempotency_key'
+        limit 1
+      ) as known on true
+      where keyed.value ->> 'idempotency_key' is not null;
 
-    select coalesce(array_agg((keyed.value ->> 'id')::uuid), '{}') into refused
-    from jsonb_array_elements(new_tasks) as keyed
-    where keyed.value ->> 'idempotency_key' is not null
-      and not exists (
-        select from skipjack.idempotency_keys as known
-        where known.scope = 'task' and known.key = keyed.value ->> 'idempotency_key'
-          and known.made_id = (keyed.value ->> 'id')::uuid);
+      exit when unknown = 0;
+      if keys > 1 or tries = tries_max then
+        raise exception 'a task was deleted while its idempotency key was being used again'
+          using errcode = '40001', hint = 'Nothing was done. Repeat the transaction.';
+      end if;
+    end loop;
+
+    return query select * from jsonb_to_recordset(answers) as answer (task_id uuid, outcome text, existing_id uuid);
+    refused := array(
+      select answer.task_id from jsonb_to_recordset(answers) as answer (task_id uuid, outcome text)
+      where answer.outcome <> 'created');
   end if;
 
   with wanted as materialized (
@@ -209,6 +242,9 @@ begin
   end if;
   if task ->> 'run_at' !~ '^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})$' then
     raise exception '"run_at" is not a time' using errcode = '22023', hint = 'Write 2031-01-02T03:04:05Z.';
+  end if;
+  if (task ->> 'run_at')::timestamptz < '1970-01-01T00:00:00Z' or (task ->> 'run_at')::timestamptz >= '9999-01-01T00:00:00Z' then
+    raise exception '"run_at" must be in the years 1970 to 9998 (UTC)' using errcode = '22023';
   end if;
   if jsonb_path_exists(task, '$.args[*] ? (@ like_regex "\\$\\{\\{")') or jsonb_path_exists(task, '$.env.* ? (@ like_regex "\\$\\{\\{")')
       or task ->> 'run' like '%${{%' then

@@ -4,6 +4,7 @@ import { reconnectDelayMs } from '../core/backoff.ts';
 import { formatDuration } from '../core/durations.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
+import { joinSignals } from '../core/join-signals.ts';
 import type { ClaimedTask, ClaimRequest, TaskSource } from '../core/task-source.ts';
 import { type Call, type Connection, createRequest } from './request.ts';
 import {
@@ -68,19 +69,25 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
     call: Call,
     { hangUp, answerMs }: { hangUp: AbortSignal | undefined; answerMs: number },
   ) {
-    const late = AbortSignal.timeout(answerMs);
+    const late = new AbortController();
+    const timer = setTimeout(() => late.abort(), answerMs);
+    const either = joinSignals(hangUp, late.signal);
     try {
-      return await request<Body>(path, { ...call, signal: hangUp ? AbortSignal.any([hangUp, late]) : late });
+      return await request<Body>(path, { ...call, signal: either.signal });
     } catch (error) {
-      if (!late.aborted || hangUp?.aborted) throw error;
+      if (!late.signal.aborted || hangUp?.aborted) throw error;
       throw new SkipjackError('server_unreachable', `The server did not answer ${path} in time.`, {
         cause: error,
       });
+    } finally {
+      clearTimeout(timer);
+      either.release();
     }
   }
 
   async function claim(wanted: ClaimRequest): Promise<ClaimedTask[]> {
-    const stop = wanted.signal ? AbortSignal.any([signal, wanted.signal]) : signal;
+    const joined = joinSignals(signal, wanted.signal);
+    const stop = joined.signal;
     const waitMs = Math.min(wanted.waitMs, claimWaitMsMax);
     const body = {
       queues: wanted.queues,
@@ -113,6 +120,8 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
         (answer) => answer.body.tasks.map(toClaimedTask),
         () => [],
       );
+    } finally {
+      joined.release();
     }
   }
 
@@ -134,7 +143,9 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
     const { results } = await patiently<{ results: WireResult[] }>(path, call);
     // Of one batch some may have met a database that was just going away, and others not.
     const unmet = [...items.keys()].filter((index) => isUnmet(results[index]));
-    if (unmet.length > 0 && !signal.aborted) {
+    if (unmet.length > 0) {
+      // Not an answer about the item: who asks must not take it for one.
+      if (signal.aborted) throw notAnswered(results[unmet[0] as number]);
       await sleep(reconnectDelayMs(3), undefined, { signal }).catch(() => {});
       const again = await postPart(
         path,
@@ -186,10 +197,15 @@ function isPassing(error: SkipjackError): boolean {
     'server_unreachable',
     'database_unreachable',
     'schema_outdated',
+    'request_timeout',
     'overloaded',
     'idempotency_key_busy',
     'timeout',
   ].includes(error.code);
+}
+
+function notAnswered(result: WireResult | undefined): SkipjackError {
+  return new SkipjackError('server_unreachable', `The server could not do it in time: ${result?.detail}`);
 }
 
 function isUnmet(result: WireResult | undefined): boolean {

@@ -14,6 +14,7 @@ export interface BatcherOptions<Item, Result> {
   itemsMax?: number;
   /** Bytes in one flush at most, by `sizeOf`; one larger item goes alone. */
   bytesMax?: number;
+  /** Called once an item; what it throws is that item's answer. */
   sizeOf?: (item: Item) => number;
   /** Flushes at the same time. */
   lanes?: number;
@@ -21,9 +22,9 @@ export interface BatcherOptions<Item, Result> {
   waitingMax?: number;
   /**
    * What a failed flush means: `bisect`: one item is bad, find it and fail it alone; `repeat`: the same again;
-   * `fail`: everybody gets the error.
+   * `fail`: everybody gets the error. `elapsedMs` is since the first of these tries began.
    */
-  classify?: (error: unknown, tries: number) => 'bisect' | 'repeat' | 'fail';
+  classify?: (error: unknown, tries: number, elapsedMs: number) => 'bisect' | 'repeat' | 'fail';
   /** Called before flush number `tries` + 1 of the same items. */
   beforeRepeat?: (error: unknown, tries: number) => Promise<void> | void;
 }
@@ -37,6 +38,7 @@ export interface Batcher<Item, Result> {
 
 interface Entry<Item, Result> {
   item: Item;
+  bytes: number;
   resolve: (result: Result) => void;
   reject: (error: unknown) => void;
 }
@@ -50,11 +52,11 @@ export function createBatcher<Item, Result>(options: BatcherOptions<Item, Result
   const idleWaiters: (() => void)[] = [];
 
   function takeBatch(): Entry<Item, Result>[] {
-    let bytes = 0;
+    let sum = 0;
     let count = 0;
-    for (const { item } of waiting) {
-      bytes += sizeOf(item);
-      if (count > 0 && (count === itemsMax || bytes > bytesMax)) break;
+    for (const { bytes } of waiting) {
+      sum += bytes;
+      if (count > 0 && (count === itemsMax || sum > bytesMax)) break;
       count += 1;
     }
     const batch = waiting.slice(0, count);
@@ -78,13 +80,14 @@ export function createBatcher<Item, Result>(options: BatcherOptions<Item, Result
 
   /** Never rejects: every entry is settled. */
   async function flushAll(batch: Entry<Item, Result>[]): Promise<void> {
+    const beganMs = performance.now();
     for (let tries = 1; ; tries += 1) {
       try {
         const results = await flush(batch.map((entry) => entry.item));
         for (const [index, entry] of batch.entries()) entry.resolve(results[index] as Result);
         return;
       } catch (error) {
-        const verdict = classify(error, tries);
+        const verdict = classify(error, tries, performance.now() - beganMs);
         if (verdict === 'repeat') {
           await beforeRepeat?.(error, tries);
           continue;
@@ -109,7 +112,8 @@ export function createBatcher<Item, Result>(options: BatcherOptions<Item, Result
         );
       }
       return new Promise((resolve, reject) => {
-        waiting.push({ item, resolve, reject });
+        // A value without a size (a circle, a BigInt) throws here, where only its own caller is hit.
+        waiting.push({ item, bytes: sizeOf(item), resolve, reject });
         if (!scheduled && running < lanes) {
           scheduled = true;
           queueMicrotask(startFlushes);

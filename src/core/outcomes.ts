@@ -10,7 +10,8 @@ export interface Attempted {
   started: boolean;
   /** False: the worker said that trying again is no use. */
   retryWanted: boolean;
-  deadlinePassed: boolean;
+  /** Its worker beat past the deadline and was told to stop. */
+  overdue: boolean;
   /** Before this one. */
   failures: number;
   losses: number;
@@ -31,11 +32,12 @@ export function judge(attempted: Attempted): Verdict {
 
 /**
  * What is counted. A lost claim that never started cost nothing: released. A worker that beat its heart past
- * the deadline hung: timed out, not lost. A stop that nobody asked for gives the task back.
+ * the deadline hung: timed out. One that was not heard of after it may have died long before: lost, whatever
+ * the time is now. A stop that nobody asked for gives the task back.
  */
-export function countsAs({ outcome, started, deadlinePassed }: Attempted): Attempted['outcome'] {
+export function countsAs({ outcome, started, overdue }: Attempted): Attempted['outcome'] {
   if (outcome === 'lost' && !started) return 'released';
-  if (outcome === 'lost' && deadlinePassed) return 'timed_out';
+  if (outcome === 'lost' && overdue) return 'timed_out';
   if (outcome === 'cancelled') return 'released';
   return outcome;
 }

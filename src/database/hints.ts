@@ -36,18 +36,26 @@ export interface Hints {
 
 /** A NOTIFY payload is at most 8,000 bytes. */
 const payloadBytesMax = 7_500;
+/** A payload's own part of that. */
+const emptyBytes = 200;
 /** Hints gathered while the last NOTIFY was on its way; past it they are dropped, and polling finds the work. */
 const gatheredMax = 10_000;
-const aliveCheckMs = 5_000;
+/** A peer that says nothing to our goodbye is not waited for any longer. */
+const goodbyeMs = 1_000;
 
 export function createHints(options: {
   listenUrl: string | null;
   notify: (payloads: string[]) => Promise<void>;
+  /** How often the listening connection is proved alive, and how long it may take to answer. */
+  aliveCheckMs?: number;
 }): Hints {
+  const { aliveCheckMs = 5_000 } = options;
   const origin = newId();
   const listeners = new Set<(hint: Hint | null) => void>();
   const closing = new AbortController();
-  let client: pg.Client | null = null;
+  /** The connection that is made or listens now. */
+  let current: pg.Client | null = null;
+  let listening = false;
   let gathered = new Map<string, Hint>();
   let sending: Promise<void> | null = null;
   let markReady: () => void = () => {};
@@ -78,31 +86,33 @@ export function createHints(options: {
         query_timeout: aliveCheckMs,
         keepAlive: true,
       });
+      current = attempt;
       try {
-        const broken = new Promise<void>((resolve) => {
-          attempt.on('error', () => resolve());
-          attempt.on('end', () => resolve());
+        const broken = new Promise<never>((_resolve, reject) => {
+          attempt.on('error', reject);
+          attempt.on('end', () => reject(new Error('the connection has ended')));
         });
+        broken.catch(() => {});
         attempt.on('notification', ({ payload }) => {
           const hint = parsePayload(payload ?? '');
           if (hint && hint.from !== origin) tell(hint);
         });
-        await attempt.connect();
+        // A connect that is broken off by our own goodbye never settles.
+        await Promise.race([attempt.connect(), broken]);
         await attempt.query('listen skipjack');
-        client = attempt;
+        listening = true;
         tries = 0;
         markReady();
         tell(null);
-        let alive = true;
-        while (alive && !closing.signal.aborted) {
-          alive = await Promise.race([pause(aliveCheckMs, closing.signal), broken.then(() => false)]);
-          if (alive) await attempt.query('select 1');
+        while (await Promise.race([pause(aliveCheckMs, closing.signal), broken])) {
+          await attempt.query('select 1');
         }
       } catch {
         // Refused, reset or silent: the same remedy.
       }
-      client = null;
-      await attempt.end().catch(() => {});
+      listening = false;
+      await hangUp(attempt);
+      current = null;
       tries += 1;
       if (!closing.signal.aborted) await pause(reconnectDelayMs(tries), closing.signal);
     }
@@ -123,20 +133,20 @@ export function createHints(options: {
       return () => listeners.delete(listener);
     },
     ready: () => ready,
-    listening: () => client !== null,
+    listening: () => listening,
     async close() {
       // The last hints tell others of work that was handed back; without a database they are not worth a wait.
       await Promise.race([sending, sleep(1_000, undefined, { ref: false })]);
       closing.abort();
       markReady();
-      // Ends the alive check at once rather than after its pause.
-      await client?.end().catch(() => {});
+      // Ends what is under way on it (connecting, the alive check) at once.
+      if (current) await hangUp(current);
       await loop;
     },
   };
 }
 
-/** Merges hints and cuts them into payloads that NOTIFY can carry. */
+/** Merges hints and cuts them into payloads that NOTIFY can carry; what alone is too long for one is left out. */
 export function toPayloads(hints: Hint[], from: string): string[] {
   const lines = new Map<string, [string, number]>();
   const workers = new Set<string>();
@@ -150,17 +160,21 @@ export function toPayloads(hints: Hint[], from: string): string[] {
   }
   const payloads: string[] = [];
   let current: Required<Hint> = { lines: [], workers: [], ended: [], putBack };
-  let bytes = 200;
+  let bytes = emptyBytes;
   const flush = () => {
+    const isEmpty = current.lines.length + current.workers.length + current.ended.length === 0;
+    if (isEmpty) return;
     payloads.push(JSON.stringify({ from, ...current }));
     current = { lines: [], workers: [], ended: [], putBack };
-    bytes = 200;
+    bytes = emptyBytes;
   };
   const add = <Kind extends 'lines' | 'workers' | 'ended'>(
     kind: Kind,
     value: Required<Hint>[Kind][number],
   ) => {
     const size = Buffer.byteLength(JSON.stringify(value)) + 1;
+    // The name of a worker may be as long as its maker likes. Sent with the rest, it would take them along.
+    if (emptyBytes + size > payloadBytesMax) return;
     if (bytes + size > payloadBytesMax) flush();
     (current[kind] as unknown[]).push(value);
     bytes += size;
@@ -190,6 +204,12 @@ function parsePayload(payload: string): (Hint & { from?: string }) | null {
   } catch {
     return null;
   }
+}
+
+/** Says goodbye, and does not wait long for an answer: through a frozen network none comes. */
+async function hangUp(client: pg.Client): Promise<void> {
+  await Promise.race([client.end().catch(() => {}), sleep(goodbyeMs, undefined, { ref: false })]);
+  client.connection.stream.destroy();
 }
 
 /** True after `ms`, false when aborted. */

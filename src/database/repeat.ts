@@ -13,23 +13,21 @@ const deadlocksMax = 10;
 
 /**
  * Options for a batcher whose flush is safe to repeat: bad data is found by bisection, deadlocks are repeated,
- * and so are lost connections, for `patienceMs` in all.
+ * and so are lost connections, until `patienceMs` have passed since the batch's first try. A try that is under
+ * way then is still waited for: it may have done its work.
  */
 export function repeatingDatabaseFaults({
   patienceMs,
   counters,
-  signal,
 }: {
   patienceMs: number;
   counters?: RetryCounters;
-  signal?: AbortSignal;
 }): Pick<BatcherOptions<never, never>, 'classify' | 'beforeRepeat'> {
   return {
-    classify(error, tries) {
+    classify(error, tries, elapsedMs) {
       if (isDataFault(error)) return 'bisect';
       if (isRepeatable(error)) return tries <= deadlocksMax ? 'repeat' : 'fail';
-      if (!isConnectionFault(error) || signal?.aborted) return 'fail';
-      return spentMs(tries) < patienceMs ? 'repeat' : 'fail';
+      return isConnectionFault(error) && elapsedMs < patienceMs ? 'repeat' : 'fail';
     },
     async beforeRepeat(error, tries) {
       if (isRepeatable(error)) {
@@ -38,11 +36,4 @@ export function repeatingDatabaseFaults({
       await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(tries, { maxMs: 2_000 })));
     },
   };
-}
-
-/** What the pauses before try `tries` + 1 add up to, without jitter. */
-function spentMs(tries: number): number {
-  let sum = 0;
-  for (let pause = 1; pause < tries; pause += 1) sum += Math.min(2_000, 100 * 2 ** (pause - 1));
-  return sum;
 }

@@ -99,6 +99,8 @@ export const queueItems = skipjack.table(
     leaseExpiresAt: moment('lease_expires_at'),
     deadlineAt: moment('deadline_at'),
     cancelRequested: boolean('cancel_requested').notNull().default(false),
+    /** Its worker beat past the deadline: alive, and told to stop. A lease that runs out then is no crash. */
+    overdue: boolean('overdue').notNull().default(false),
     /** Somebody waits for the end of the task: settle announces it. */
     awaited: boolean('awaited').notNull().default(false),
   },
@@ -119,6 +121,12 @@ export const queueItems = skipjack.table(
     check(
       'only_a_claimed_item_is_asked_to_stop',
       sql`${table.worker} is not null or not ${table.cancelRequested}`,
+    ),
+    check('only_a_claimed_item_is_overdue', sql`${table.worker} is not null or not ${table.overdue}`),
+    // The years that every part can hold and write back: JavaScript's dates, RFC 3339, Postgres.
+    check(
+      'a_time_is_between_1970_and_9999',
+      sql`${table.availableAt} >= '1970-01-01 00:00:00+00' and ${table.availableAt} < '9999-01-01 00:00:00+00'`,
     ),
     check(
       'counters_do_not_go_below_zero',

@@ -14,10 +14,10 @@ export type CancelResult =
   | { kind: 'not_found' };
 
 export async function cancelTask(db: Database, taskId: string): Promise<CancelResult> {
-  let awaited = false;
+  let awaited: string | null = null;
   const result = await inTransaction(db, async (tx): Promise<CancelResult> => {
-    const locked = await tx.query<{ worker: string | null; awaited: boolean }>(
-      'select worker, awaited from skipjack.queue_items where task_id = $1 for update',
+    const locked = await tx.query<{ task_id: string; worker: string | null; awaited: boolean }>(
+      'select task_id, worker, awaited from skipjack.queue_items where task_id = $1 for update',
       [taskId],
     );
     const item = locked.rows[0];
@@ -27,7 +27,8 @@ export async function cancelTask(db: Database, taskId: string): Promise<CancelRe
       ]);
       return rows[0] ? { kind: 'ended', state: rows[0].state } : { kind: 'not_found' };
     }
-    awaited = item.awaited;
+    // The id as Postgres writes it: who waits knows the task by that.
+    if (item.awaited) awaited = item.task_id;
     if (item.worker !== null) {
       await tx.query('update skipjack.queue_items set cancel_requested = true where task_id = $1', [taskId]);
       return { kind: 'requested', worker: item.worker };
@@ -42,6 +43,6 @@ export async function cancelTask(db: Database, taskId: string): Promise<CancelRe
     return { kind: 'cancelled' };
   });
   if (result.kind === 'requested') db.hints.announce({ workers: [result.worker] });
-  if (result.kind === 'cancelled' && awaited) db.hints.announce({ ended: [taskId] });
+  if (result.kind === 'cancelled' && awaited !== null) db.hints.announce({ ended: [awaited] });
   return result;
 }

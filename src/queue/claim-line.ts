@@ -6,7 +6,7 @@
  * come back full, else on a hint, when the next item is due, or after the poll interval, whichever is first:
  * hints may be lost, polling is the promise.
  *
- * It remembers for a moment which lines there are and how far each was taken (see claim.ts). That memory is
+ * It remembers for a moment which lines there are and how far each was taken (see claim-statement.ts). That memory is
  * dropped after two seconds, when a claim comes back short, when work was put back to its old place, and when
  * a hint names a line that is not in it.
  */
@@ -14,7 +14,8 @@ import { withJitter } from '../core/backoff.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import type { Database } from '../database/connection.ts';
 import type { Hint } from '../database/hints.ts';
-import { type ClaimPart, claimTasks, type Line } from './claim.ts';
+import { type ClaimPart, claimTasks } from './claim.ts';
+import type { Line } from './claim-statement.ts';
 
 const memoryMs = 2_000;
 /** How far below the last item taken a floor stays: a transaction that enqueued a little earlier may commit a little later. */

@@ -4,7 +4,8 @@
  */
 import type { ClaimedTask } from '../core/task-source.ts';
 import type { Database } from '../database/connection.ts';
-import { type ClaimPart, claimedColumns, toClaimedTask } from './claim.ts';
+import type { ClaimPart } from './claim.ts';
+import { claimedColumns, toClaimedTask } from './claimed-task.ts';
 
 export type ClaimOneResult =
   | { kind: 'claimed'; task: ClaimedTask }

@@ -47,7 +47,8 @@ async function insertKeyed(db: Database, tasks: NewTask[], lockTimeoutMs: number
     });
     return tasks.map(({ id }) => {
       const row = rows.get(id);
-      return row ? { kind: row.outcome, id: row.existing_id } : { kind: 'created', id };
+      if (!row) throw serializationFailure(`no answer for task ${id}, which has an idempotency key`);
+      return { kind: row.outcome, id: row.existing_id };
     });
   } catch (error) {
     if (!isLockTimeout(error)) throw error;
@@ -59,6 +60,11 @@ async function insertKeyed(db: Database, tasks: NewTask[], lockTimeoutMs: number
       ...(await insertKeyed(db, tasks.slice(middle), halfLockTimeoutMs)),
     ];
   }
+}
+
+/** As Postgres says that the same again may succeed: by its ids a batch is safe to repeat. */
+function serializationFailure(message: string): Error {
+  return Object.assign(new Error(message), { code: '40001' });
 }
 
 function announceNewWork(db: Database, tasks: NewTask[]) {

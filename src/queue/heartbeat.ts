@@ -3,8 +3,9 @@
  *
  * It never waits: an item that somebody else has locked is passed over and read again without a lock in the
  * next statement, whose snapshot is fresh; such a lease is `busy`, never lost. A lease is never extended past
- * the deadline, so a worker that beats but hangs loses the task all the same. Writes only columns that no
- * index holds: the update stays HOT.
+ * the deadline, so a worker that beats but hangs loses the task all the same; that it beat past the deadline is
+ * noted (`overdue`), for only then is the loss its timeout and not a crash. Writes only columns that no index
+ * holds: the update stays HOT.
  */
 import type { HeartbeatResult } from '../core/task-source.ts';
 import type { Database } from '../database/connection.ts';
@@ -32,15 +33,20 @@ export async function heartbeatTasks(db: Database, beats: Beat[]): Promise<Heart
   const { text, values } = heartbeatStatement(beats);
   const { rows } = await db.pool.query<BeatRow>(text, values);
   const beaten = new Map(rows.map((row) => [claimKey(row.task_id, row.claim_no), row]));
-  const missed = beats.filter((beat) => !beaten.has(claimKey(beat.taskId, beat.claimNo)));
+  const missed = beats.filter((beat) => !beaten.has(keyOf(beat)));
   const held = missed.length > 0 ? await readHeld(db, missed) : new Set<string>();
   return beats.map((beat) => {
-    const row = beaten.get(claimKey(beat.taskId, beat.claimNo));
-    if (!row) return held.has(claimKey(beat.taskId, beat.claimNo)) ? { kind: 'busy' } : { kind: 'gone' };
+    const row = beaten.get(keyOf(beat));
+    if (!row) return held.has(keyOf(beat)) ? { kind: 'busy' } : { kind: 'gone' };
     if (row.cancel_requested) return { kind: 'stop', reason: 'cancelled' };
     if (row.overdue) return { kind: 'stop', reason: 'timed_out' };
     return { kind: 'extended', leaseExpiresAt: row.lease_expires_at.toISOString() };
   });
+}
+
+/** Postgres answers ids in lower case, however they were asked for. */
+function keyOf(beat: Beat): string {
+  return claimKey(beat.taskId.toLowerCase(), beat.claimNo);
 }
 
 /** Exported for the test that reads its plan. */
@@ -73,12 +79,13 @@ with beats as materialized (
 update skipjack.queue_items as item set
   started_at = held.began_at,
   deadline_at = held.began_at + item.timeout_ms * interval '1 millisecond',
+  overdue = coalesce(held.began_at + item.timeout_ms * interval '1 millisecond' <= clock_timestamp(), false),
   lease_expires_at = least(
     clock_timestamp() + held.lease_ms * interval '1 millisecond',
     held.began_at + (item.timeout_ms + held.grace_ms) * interval '1 millisecond')
 from held
 where item.task_id = held.task_id
-returning item.task_id, item.claim_no, item.cancel_requested, coalesce(item.deadline_at <= clock_timestamp(), false) as overdue, item.lease_expires_at`;
+returning item.task_id, item.claim_no, item.cancel_requested, item.overdue, item.lease_expires_at`;
   return { text, values: [JSON.stringify(rows)] };
 }
 

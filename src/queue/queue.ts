@@ -3,12 +3,11 @@
  * wait for something, served together. The other moves are plain functions beside this file.
  */
 
-import { withJitter } from '../core/backoff.ts';
 import { type Batcher, createBatcher } from '../core/batching.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { findTextProblem } from '../core/json.ts';
-import { hasEnded, type NewTask } from '../core/task.ts';
+import type { NewTask } from '../core/task.ts';
 import type {
   ClaimedTask,
   ClaimRequest,
@@ -21,9 +20,9 @@ import type { Database } from '../database/connection.ts';
 import { isDataFault } from '../database/faults.ts';
 import { type RetryCounters, repeatingDatabaseFaults } from '../database/repeat.ts';
 import { type ClaimLine, createClaimLine } from './claim-line.ts';
+import { createEndWaiters } from './end-waiters.ts';
 import { enqueueKeyedTasks, enqueueTasks } from './enqueue.ts';
 import { type Beat, heartbeatTasks } from './heartbeat.ts';
-import { findEnded, markAwaited } from './read-tasks.ts';
 import { type ClaimOutcome, settleTasks } from './settle.ts';
 import { announceWorkers } from './workers.ts';
 
@@ -173,64 +172,4 @@ async function withInvalid<Result>(
 function roughSize(value: unknown): number {
   if (typeof value === 'string') return value.length;
   return value === null || value === undefined ? 4 : JSON.stringify(value).length;
-}
-
-/** Those who wait for tasks to end. Waiters for the same task share one query; all share one poll. */
-function createEndWaiters(db: Database, pollIntervalMs: number) {
-  const waiting = new Map<string, Set<() => void>>();
-  let timer: NodeJS.Timeout | null = null;
-
-  async function look(ids: string[]) {
-    const ended = await findEnded(db, ids).catch(() => []);
-    for (const id of ended) for (const wake of waiting.get(id) ?? []) wake();
-  }
-
-  function arm() {
-    if (timer || waiting.size === 0) return;
-    timer = setTimeout(async () => {
-      await look([...waiting.keys()]);
-      timer = null;
-      arm();
-    }, withJitter(pollIntervalMs));
-  }
-
-  return {
-    onHint(ended: string[] | null) {
-      // Null: hints may have been missed.
-      if (ended === null) {
-        if (waiting.size > 0) void look([...waiting.keys()]);
-        return;
-      }
-      for (const id of ended) for (const wake of waiting.get(id) ?? []) wake();
-    },
-    async wait(taskId: string, { waitMs, signal }: { waitMs: number; signal?: AbortSignal }) {
-      let wake = () => {};
-      const ended = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      const timeout = setTimeout(wake, signal?.aborted ? 0 : waitMs);
-      signal?.addEventListener('abort', wake);
-      // In line before the mark is set: an end between the two is announced to us.
-      const others = waiting.get(taskId) ?? new Set();
-      waiting.set(taskId, others.add(wake));
-      arm();
-      try {
-        const state = await markAwaited(db, taskId);
-        if (state === null) return 'not_found';
-        if (hasEnded(state)) return 'ended';
-        await ended;
-        const [over] = await findEnded(db, [taskId]);
-        return over === undefined ? 'waiting' : 'ended';
-      } finally {
-        clearTimeout(timeout);
-        signal?.removeEventListener('abort', wake);
-        others.delete(wake);
-        if (others.size === 0) waiting.delete(taskId);
-      }
-    },
-    close() {
-      if (timer) clearTimeout(timer);
-      for (const wakes of waiting.values()) for (const wake of wakes) wake();
-    },
-  };
 }

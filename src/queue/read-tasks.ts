@@ -10,7 +10,7 @@ import {
   type VisibleTaskState,
 } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
-import { labelCondition } from './claim.ts';
+import { labelCondition } from './label-condition.ts';
 import { workerGoneAfterMs } from './workers.ts';
 
 /** A task in a list. */

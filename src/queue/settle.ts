@@ -32,7 +32,7 @@ interface SettledRow {
 /** Answers in the order of `outcomes`. The same claim twice in one call: the first counts. */
 export async function settleTasks(db: Database, outcomes: ClaimOutcome[]): Promise<SettleResult[]> {
   const firsts = new Map(
-    outcomes.toReversed().map((outcome) => [claimKey(outcome.taskId, outcome.claimNo), outcome]),
+    outcomes.toReversed().map((outcome) => [claimKey(idOf(outcome), outcome.claimNo), outcome]),
   );
   const { text, values } = settleStatement([...firsts.values()]);
   const { rows } = await db.pool.query<SettledRow>(text, values);
@@ -42,7 +42,7 @@ export async function settleTasks(db: Database, outcomes: ClaimOutcome[]): Promi
   const known = missing.length > 0 ? await readRecords(db, missing) : new Map<string, KnownRow>();
   return outcomes.map((outcome) => {
     const row = settled.get(outcome);
-    if (!row) return explainMissing(outcome, known.get(outcome.taskId));
+    if (!row) return explainMissing(outcome, known.get(idOf(outcome)));
     return {
       kind: 'settled',
       state: row.state,
@@ -50,6 +50,11 @@ export async function settleTasks(db: Database, outcomes: ClaimOutcome[]): Promi
       repeated: false,
     };
   });
+}
+
+/** Postgres answers ids in lower case, however they were asked for. */
+function idOf(outcome: ClaimOutcome): string {
+  return outcome.taskId.toLowerCase();
 }
 
 /** Exported for the test that reads its plan. */
@@ -94,12 +99,11 @@ with clock as materialized (
   select mine.*, task.retry, coalesce((task.retry ->> 'attempts')::integer, 1) as attempts_max,
     case
       when mine.outcome = 'lost' and mine.started_at is null then 'released'
-      when mine.outcome = 'lost' and mine.deadline_at < clock.at then 'timed_out'
+      when mine.outcome = 'lost' and mine.overdue then 'timed_out'
       when mine.outcome = 'cancelled' then 'released'
       else mine.outcome
     end as counts_as
   from mine
-  cross join clock
   cross join lateral (select task.retry from skipjack.tasks as task where task.id = mine.task_id limit 1) as task
 ), judged as materialized (
   select counted.*,
@@ -142,6 +146,7 @@ with clock as materialized (
 ), back as (
   update skipjack.queue_items as item set
     worker = null, claim_id = null, claimed_at = null, started_at = null, lease_expires_at = null, deadline_at = null,
+    overdue = false,
     failures = item.failures + explained.failed_once,
     losses = item.losses + explained.lost_once,
     available_at = explained.next_try_at
@@ -203,8 +208,8 @@ function announceSettled(db: Database, rows: SettledRow[]) {
 interface KnownRow {
   id: string;
   state: string;
-  final_claim_no: number;
-  claim_no: number | null;
+  /** Of the last claim, and who made it; null when it was given back and nobody has claimed since. */
+  claim_no: number;
   worker: string | null;
   recorded: { claim_no: number; outcome: string }[];
 }
@@ -212,7 +217,8 @@ interface KnownRow {
 /** What the record says of tasks whose claim was not there to settle. */
 async function readRecords(db: Database, outcomes: ClaimOutcome[]): Promise<Map<string, KnownRow>> {
   const { rows } = await db.pool.query<KnownRow>(
-    `select task.id, task.state, task.claim_no as final_claim_no, item.claim_no, item.worker,
+    `select task.id, task.state, coalesce(item.claim_no, task.claim_no) as claim_no,
+       case when item.task_id is null then task.worker else item.worker end as worker,
        coalesce((select jsonb_agg(jsonb_build_object('claim_no', attempt.claim_no, 'outcome', attempt.outcome))
          from skipjack.attempts as attempt where attempt.task_id = task.id), '[]') as recorded
      from skipjack.tasks as task
@@ -227,16 +233,28 @@ async function readRecords(db: Database, outcomes: ClaimOutcome[]): Promise<Map<
 function explainMissing(outcome: ClaimOutcome, known: KnownRow | undefined): SettleResult {
   if (!known) return { kind: 'not_found' };
   const { state } = known;
-  const settledState = state as 'active' | 'completed' | 'failed' | 'cancelled';
-  const repeated: SettleResult = { kind: 'settled', state: settledState, nextTryAt: null, repeated: true };
-  if (outcome.kind === 'completed') {
-    if (state === 'completed' && known.final_claim_no === outcome.claimNo) return repeated;
-  } else if (outcome.kind === 'released') {
-    const isBack = known.claim_no === outcome.claimNo && known.worker === null;
-    if (isBack && !known.recorded.some((attempt) => attempt.claim_no === outcome.claimNo)) return repeated;
-  } else {
-    const recorded = known.recorded.find((attempt) => attempt.claim_no === outcome.claimNo);
-    if (recorded && (recorded.outcome === outcome.kind || recorded.outcome === 'cancelled')) return repeated;
+  if (wasSettledSo(outcome, known)) {
+    const settledState = state as 'active' | 'completed' | 'failed' | 'cancelled';
+    return { kind: 'settled', state: settledState, nextTryAt: null, repeated: true };
   }
   return state === 'active' ? { kind: 'lease_lost' } : { kind: 'already_settled', state };
+}
+
+/** By the traces that each outcome leaves: see `verdict` and `recorded` above. */
+function wasSettledSo({ kind, claimNo }: ClaimOutcome, known: KnownRow): boolean {
+  const recorded = known.recorded.find((attempt) => attempt.claim_no === claimNo)?.outcome;
+  const isLast = known.claim_no === claimNo;
+  switch (kind) {
+    case 'completed':
+      return isLast && known.state === 'completed';
+    case 'released':
+    case 'cancelled': {
+      // Under a cancel request either ended the task; without one either gave it back, and left no attempt.
+      const endedIt = known.state === 'cancelled' && known.worker !== null;
+      const gaveItBack = known.worker === null && recorded === undefined;
+      return isLast && (endedIt || gaveItBack);
+    }
+    default:
+      return recorded === kind || recorded === 'cancelled';
+  }
 }

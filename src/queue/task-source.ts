@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { reconnectDelayMs } from '../core/backoff.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
+import { joinSignals } from '../core/join-signals.ts';
 import type { ClaimedTask, ClaimRequest, SettleResult, TaskSource } from '../core/task-source.ts';
 import { decodeToken } from '../core/token.ts';
 import { isConnectionFault } from '../database/faults.ts';
@@ -37,16 +38,17 @@ export function createDatabaseTaskSource(queue: Queue, { signal }: { signal: Abo
     async claim(request: ClaimRequest): Promise<ClaimedTask[]> {
       // Made once: when the connection breaks under a claim, asking again with the same id finds what it took.
       const claimId = request.claimId ?? newId();
-      const stop = request.signal ? AbortSignal.any([signal, request.signal]) : signal;
+      const stop = joinSignals(signal, request.signal);
       let isRepeat = request.claimId !== undefined;
-      return patiently(async () => {
-        try {
-          return await queue.claim({ ...request, claimId, claimIdIsNew: !isRepeat });
-        } catch (error) {
+      try {
+        return await patiently(async () => {
+          const claimIdIsNew = !isRepeat;
           isRepeat = true;
-          throw error;
-        }
-      }, stop);
+          return await queue.claim({ ...request, claimId, claimIdIsNew, signal: stop.signal });
+        }, stop.signal);
+      } finally {
+        stop.release();
+      }
     },
     settle: (settlements) =>
       Promise.all(

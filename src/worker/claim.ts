@@ -8,7 +8,10 @@ export interface Claim {
   startKnown: boolean;
   readonly receivedMs: number;
   startedMs: number;
-  /** When the lease runs out if no heartbeat is answered, never later than the server thinks. */
+  /**
+   * When the lease runs out if no heartbeat is answered. After a heartbeat never later than the server thinks;
+   * before the first one later by as long as the claim's answer travelled, which nobody can know.
+   */
   leaseEndsMs: number;
   /** Stops the attempt; aborted with an `AttemptStopped`. */
   readonly stop: AbortController;
@@ -23,7 +26,8 @@ export function openClaim(task: ClaimedTask, leaseMs: number): Claim {
     startKnown: task.started,
     receivedMs,
     startedMs: receivedMs,
-    leaseEndsMs: receivedMs + leaseMs,
+    // By the server's own clock, for the answer may have been asked for more than once, and waited for long.
+    leaseEndsMs: receivedMs + Math.min(task.lease_left_ms, leaseMs),
     stop: new AbortController(),
   };
 }

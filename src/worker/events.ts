@@ -12,9 +12,9 @@ export interface WorkerEvents {
   'task.refused': { task: ClaimedTask; why: string };
   /** A heartbeat answered that the claim is no longer ours. */
   'lease.lost': { task: ClaimedTask };
-  /** The server did not take an outcome. */
+  /** The server did not take an outcome, and would not if it were asked again. */
   'settle.refused': { task: ClaimedTask; result: SettleResult };
-  /** A call gave up; claims, heartbeats and announcements are tried again, a settle is not. */
+  /** A call gave up. It is tried again, but for the last word of a worker that leaves. */
   'source.failed': { call: 'claim' | 'settle' | 'heartbeat' | 'announce' | 'remove'; error: unknown };
   'drain.started': { running: number };
   /** `unsettled`: outcomes that did not reach the server; those tasks will be reaped and run again. */

@@ -255,5 +255,6 @@ class TaskWorker implements Worker {
     });
     await atMost(drainMs.leave, leaving);
     announce('drain.ended', { unsettled: this.#settles.waiting.size });
+    this.#settles.close();
   }
 }

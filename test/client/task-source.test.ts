@@ -1,4 +1,7 @@
-import { expect, onTestFinished } from 'vitest';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { expect, onTestFinished, test as plainTest } from 'vitest';
 import { createHttpTaskSource } from '../../src/client/task-source.ts';
 import { newId } from '../../src/core/ids.ts';
 import { parseTaskInput } from '../../src/core/task-input.ts';
@@ -244,4 +247,45 @@ test('more than one call takes is cut into several, and answered in order', asyn
   expect(results.map((result) => names.get((result as { id: string }).id))).toEqual(
     tasks.map(({ name }) => name),
   );
+});
+
+/** A server whose database is away for some items of its batches; calls and items are counted from 0. */
+async function halfAwayServer(isAway: (call: number, item: number) => boolean) {
+  const asked: number[] = [];
+  const server = createServer(async (incoming, outgoing) => {
+    const body = (await json(incoming)) as Record<string, unknown[]>;
+    const items = Object.values(body).find(Array.isArray) ?? [];
+    asked.push(items.length);
+    const call = asked.length - 1;
+    const results = items.map((item, index) =>
+      isAway(call, index)
+        ? { status: 503, code: 'database_unreachable', detail: 'The database does not answer.' }
+        : { id: (item as { id?: string }).id ?? newId(), status: 201 },
+    );
+    outgoing.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ results }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+}
+
+plainTest('what of a batch met a database that was away is asked again, and alone', async () => {
+  const { url, asked } = await halfAwayServer((call, item) => call < 2 && item > 0);
+  const source = createHttpTaskSource({ url, signal: new AbortController().signal });
+  const tasks = ['a', 'b', 'c'].map((name) => parseTaskInput({ name }));
+  const results = await source.enqueue(tasks);
+  expect(results.map(({ kind }) => kind)).toEqual(['created', 'created', 'created']);
+  expect(asked).toEqual([3, 2, 1]);
+});
+
+plainTest('what was never answered is thrown when the patience ends, and no answer is made up', async () => {
+  const { url, asked } = await halfAwayServer(() => true);
+  const ended = new AbortController();
+  const source = createHttpTaskSource({ url, signal: ended.signal });
+  const settled = source.settle(
+    ['a', 'b'].map((output) => ({ id: newId(), token: 't', kind: 'completed', output })),
+  );
+  while (asked.length < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+  ended.abort();
+  await expect(settled).rejects.toMatchObject({ code: 'server_unreachable' });
 });

@@ -56,6 +56,44 @@ describe('natural batching', () => {
     expect(batches).toEqual([[1, 1, 1], [1], [50], [6], [6]]);
   });
 
+  test('an item whose size cannot be told fails alone; what comes after it is served', async () => {
+    const batcher = createBatcher({
+      sizeOf: (item: unknown) => JSON.stringify(item).length,
+      async flush(items) {
+        return items;
+      },
+    });
+    const circle: { self?: unknown } = {};
+    circle.self = circle;
+    const results = await Promise.allSettled(
+      ['before', circle, 7n, 'beside'].map((item) => batcher.add(item)),
+    );
+    expect(results.map((result) => result.status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'rejected',
+      'fulfilled',
+    ]);
+    expect(await batcher.add('after')).toBe('after');
+    await batcher.idle();
+  });
+
+  test('each size is asked for once, however long the line', async () => {
+    let asked = 0;
+    const batcher = createBatcher({
+      itemsMax: 10,
+      sizeOf: () => {
+        asked += 1;
+        return 1;
+      },
+      async flush(items: number[]) {
+        return items;
+      },
+    });
+    await Promise.all(Array.from({ length: 100 }, (_, index) => batcher.add(index)));
+    expect(asked).toBe(100);
+  });
+
   test('one bad item among many fails alone', async () => {
     const batcher = createBatcher({
       async flush(items: number[]) {

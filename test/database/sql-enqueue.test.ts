@@ -136,6 +136,62 @@ describe('skipjack.enqueue', () => {
     });
   });
 
+  test('knows a request again that came over TypeScript, and the other way round, whatever it says', async ({
+    database,
+  }) => {
+    const times = ['2031-01-02T03:04:05Z', '2031-01-02T05:04:05.5+02:00', '2031-01-02T03:04:05.123456Z'];
+    const bodies = [...accepted, ...times.map((run_at) => ({ command: 'x', run_at }))];
+    await database.sql(`set time zone 'Asia/Kolkata'`);
+    for (const [index, body] of bodies.entries()) {
+      const overTypeScript = async (key: string) =>
+        database.queue.enqueue(parseTaskInput({ ...body, idempotency_key: key }));
+      const bySql = async (key: string) => {
+        const text = JSON.stringify({ ...body, idempotency_key: key });
+        const [row] = await database.sql<{ id: string }>('select skipjack.enqueue($1) as id', [text]);
+        return row?.id;
+      };
+      const first = await overTypeScript(`a ${index}`);
+      expect(await bySql(`a ${index}`), JSON.stringify(body)).toBe('id' in first && first.id);
+      const id = await bySql(`b ${index}`);
+      expect(await overTypeScript(`b ${index}`), JSON.stringify(body)).toEqual({ kind: 'existing', id });
+    }
+  });
+
+  test('tells two requests apart that differ only in their time', async ({ database }) => {
+    const at = (run_at: string) =>
+      database.queue.enqueue(parseTaskInput({ command: 'x', run_at, idempotency_key: 'k' }));
+    expect((await at('2031-01-02T03:04:05Z')).kind).toBe('created');
+    expect((await at('2031-01-02T04:04:05+01:00')).kind).toBe('existing');
+    expect((await at('2031-01-02T03:04:05+01:00')).kind).toBe('key_conflict');
+  });
+
+  test('takes times of the years 1970 to 9998 and no others, and neither can any way in store one', async ({
+    database,
+  }) => {
+    const enqueueAt = (run_at: string) =>
+      database.sql('select skipjack.enqueue($1)', [JSON.stringify({ command: 'x', run_at })]);
+    const storeAt = (run_at: string) =>
+      database.sql('select from skipjack.enqueue_tasks($1)', [
+        JSON.stringify([{ ...parseTaskInput({ command: 'x' }), run_at }]),
+      ]);
+    for (const run_at of ['1970-01-01T00:00:00Z', '9998-12-31T23:59:59.999Z', '1969-12-31T23:00:00-01:00']) {
+      await enqueueAt(run_at);
+      await storeAt(run_at);
+    }
+    for (const run_at of [
+      '1969-12-31T23:59:59Z',
+      '9999-01-01T00:00:00Z',
+      '9999-12-31T23:59:59-12:00',
+      '1970-01-01T00:00:00+01:00',
+    ]) {
+      await expect(enqueueAt(run_at), run_at).rejects.toMatchObject({
+        code: '22023',
+        message: expect.stringContaining('1970 to 9998'),
+      });
+      await expect(storeAt(run_at), run_at).rejects.toThrow('a_time_is_between_1970_and_9999');
+    }
+  });
+
   test('makes ids that sort in the order in which they were made', async ({ database }) => {
     const rows = await database.sql<{ id: string }>(
       'select skipjack.new_id()::text as id from generate_series(1, 1000)',

@@ -8,7 +8,7 @@ import { setQueuePaused } from '../../src/queue/pause.ts';
 import { listTasks, readTask } from '../../src/queue/read-tasks.ts';
 import { reapExpiredClaims } from '../../src/queue/reap.ts';
 import { replayDeadLetter, replayDeadLetters } from '../../src/queue/replay.ts';
-import { test } from '../support/database.ts';
+import { type TestDatabase, test } from '../support/database.ts';
 import {
   claim,
   claimNoOf,
@@ -132,6 +132,37 @@ describe('failures', () => {
     expect((await readDeadLetter(database.db, id))?.replayed_at).not.toBeNull();
   });
 
+  test('a replayed task that fails again is a waiting dead letter again, and can be replayed again', async ({
+    database,
+  }) => {
+    const id = await enqueue(database);
+    for (let replays = 0; replays < 3; replays += 1) {
+      await fail(database, await claimOne(database));
+      expect(await readDeadLetter(database.db, id)).toMatchObject({ replayed_at: null, replays });
+      expect(await replayDeadLetter(database.db, id)).toEqual({ kind: 'replayed' });
+      expect((await readDeadLetter(database.db, id))?.replayed_at).not.toBeNull();
+    }
+  });
+
+  test('a task lost too often has its full budget of losses again after a replay', async ({ database }) => {
+    const id = await enqueue(database);
+    const lose = async () => {
+      await claimOne(database);
+      await expireLease(database, id);
+      await reapExpiredClaims(database.db);
+    };
+    for (let losses = 1; losses <= 5; losses += 1) await lose();
+    await replayDeadLetter(database.db, id);
+    const [record] = await database.sql('select failures, losses from skipjack.tasks where id = $1', [id]);
+    expect(record).toEqual({ failures: 0, losses: 0 });
+    for (let losses = 1; losses <= 4; losses += 1) {
+      await lose();
+      expect(await readTask(database.db, id)).toMatchObject({ state: 'ready', losses });
+    }
+    await lose();
+    expect(await readTask(database.db, id)).toMatchObject({ state: 'failed', losses: 5 });
+  });
+
   test('replaying by filter says first what it would do, then does it', async ({ database }) => {
     for (const name of ['a', 'a', 'b']) {
       await enqueue(database, { name });
@@ -197,6 +228,56 @@ describe('losses', () => {
     expect(await complete(database, task)).toMatchObject({ kind: 'settled', state: 'completed' });
   });
 
+  test('a worker killed before its short timeout ran out is a loss, not a failure, and the task runs again', async ({
+    database,
+  }) => {
+    const id = await enqueue(database, { timeout: '1s' });
+    await claimOne(database, { leaseMs: 30_000, timeoutGraceMs: 500 });
+    await moveToTheFuture(database, id);
+    expect(await reapExpiredClaims(database.db)).toBe(1);
+    expect(await readTask(database.db, id)).toMatchObject({ state: 'ready', failures: 0, losses: 1 });
+    expect((await readAttempts(database.db, id)).map((attempt) => attempt.outcome)).toEqual(['lost']);
+    expect(await complete(database, await claimOne(database))).toMatchObject({ state: 'completed' });
+  });
+
+  test('an overdue attempt does not make the next one overdue', async ({ database }) => {
+    const id = await enqueue(database, { timeout: '1s', retry: { attempts: 3, delay: '1ms' } });
+    const task = await claimOne(database);
+    await moveToTheFuture(database, id);
+    const beat = { taskId: id, claimNo: claimNoOf(task), started: true, leaseMs: 30_000, timeoutGraceMs: 0 };
+    expect(await database.queue.heartbeat(beat)).toEqual({ kind: 'stop', reason: 'timed_out' });
+    await reapExpiredClaims(database.db);
+    await makeDue(database, id);
+    await claimOne(database);
+    await moveToTheFuture(database, id);
+    await reapExpiredClaims(database.db);
+    expect((await readAttempts(database.db, id)).map((attempt) => attempt.outcome)).toEqual([
+      'timed_out',
+      'lost',
+    ]);
+  });
+
+  test('a beat of a stale worker is answered as gone and does not extend the lease of the new holder', async ({
+    database,
+  }) => {
+    const id = await enqueue(database);
+    const stale = await claimOne(database);
+    await expireLease(database, id);
+    await reapExpiredClaims(database.db);
+    await claimOne(database, { worker: 'the new holder' });
+    const readLease = () => database.sql('select * from skipjack.queue_items where task_id = $1', [id]);
+    const before = await readLease();
+    const beat = {
+      taskId: id,
+      claimNo: claimNoOf(stale),
+      started: true,
+      leaseMs: 3_600_000,
+      timeoutGraceMs: 0,
+    };
+    expect(await database.queue.heartbeat(beat)).toEqual({ kind: 'gone' });
+    expect(await readLease()).toEqual(before);
+  });
+
   test('a worker that beats but hangs past the timeout loses the task as timed out', async ({ database }) => {
     const id = await enqueue(database, { timeout: '10s' });
     const task = await claimOne(database, { leaseMs: 60_000 });
@@ -205,11 +286,7 @@ describe('losses', () => {
       [id],
     );
     expect(before).toEqual({ within: true });
-    await database.sql(
-      `update skipjack.queue_items set started_at = started_at - interval '1 minute', deadline_at = deadline_at - interval '1 minute'
-       where task_id = $1`,
-      [id],
-    );
+    await moveToTheFuture(database, id);
     const beat = { taskId: id, claimNo: claimNoOf(task), started: true, leaseMs: 60_000, timeoutGraceMs: 0 };
     expect(await database.queue.heartbeat(beat)).toEqual({ kind: 'stop', reason: 'timed_out' });
     await reapExpiredClaims(database.db);
@@ -263,6 +340,20 @@ describe('the fence', () => {
     const next = await claimOne(database);
     expect(next).toMatchObject({ id, attempt: 1 });
     expect(await settle(database, task, { kind: 'released' })).toEqual({ kind: 'lease_lost' });
+  });
+
+  test('a task released with a delay waits for that long, and its place in the line is then by that time', async ({
+    database,
+  }) => {
+    const id = await enqueue(database);
+    const result = await settle(database, await claimOne(database), { kind: 'released', delayMs: 60_000 });
+    expect(result).toMatchObject({ state: 'active' });
+    expect(await readTask(database.db, id)).toMatchObject({ state: 'scheduled', attempt: 1 });
+    const [item] = await database.sql(
+      'select round(extract(epoch from available_at - clock_timestamp()))::integer as pause from skipjack.queue_items',
+    );
+    expect(item).toEqual({ pause: 60 });
+    expect(await claim(database)).toEqual([]);
   });
 
   test('a value that Postgres cannot store fails alone, not the batch it came in', async ({ database }) => {
@@ -370,6 +461,17 @@ describe('claiming one task by its id', () => {
     expect(await claimTask(database.db, newId(), part)).toEqual({ kind: 'not_found' });
   });
 });
+
+/** As if a minute had passed since the claim, without a word from its worker. */
+async function moveToTheFuture({ sql }: TestDatabase, taskId: string): Promise<void> {
+  await sql(
+    `update skipjack.queue_items set claimed_at = claimed_at - interval '1 minute',
+       started_at = started_at - interval '1 minute', deadline_at = deadline_at - interval '1 minute',
+       lease_expires_at = lease_expires_at - interval '1 minute'
+     where task_id = $1`,
+    [taskId],
+  );
+}
 
 test('only an ended task can be deleted, and it goes with all its traces', async ({ database }) => {
   const id = await enqueue(database, { idempotency_key: 'once' });

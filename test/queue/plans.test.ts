@@ -5,8 +5,9 @@
 import { expect } from 'vitest';
 import { newId } from '../../src/core/ids.ts';
 import { inTransaction } from '../../src/database/connection.ts';
-import { type ClaimSelection, claimStatement, claimTasks } from '../../src/queue/claim.ts';
+import { claimTasks } from '../../src/queue/claim.ts';
 import { createClaimLine } from '../../src/queue/claim-line.ts';
+import { type ClaimSelection, claimStatement } from '../../src/queue/claim-statement.ts';
 import { heartbeatStatement } from '../../src/queue/heartbeat.ts';
 import { settleStatement } from '../../src/queue/settle.ts';
 import { type TestDatabase, test } from '../support/database.ts';

@@ -4,13 +4,14 @@ import { describe, expect } from 'vitest';
 import { newId } from '../../src/core/ids.ts';
 import { parseTaskInput } from '../../src/core/task-input.ts';
 import { cancelTask } from '../../src/queue/cancel.ts';
-import { claimStatement } from '../../src/queue/claim.ts';
+import { claimStatement } from '../../src/queue/claim-statement.ts';
+import { deleteTask } from '../../src/queue/delete.ts';
 import { enqueueKeyedTasks } from '../../src/queue/enqueue.ts';
 import { readTask } from '../../src/queue/read-tasks.ts';
 import { reapExpiredClaims } from '../../src/queue/reap.ts';
-import { replayDeadLetter } from '../../src/queue/replay.ts';
+import { replayDeadLetter, replayDeadLetters } from '../../src/queue/replay.ts';
 import { settleStatement, settleTasks } from '../../src/queue/settle.ts';
-import { test } from '../support/database.ts';
+import { type TestDatabase, test } from '../support/database.ts';
 import {
   claim,
   claimNoOf,
@@ -240,6 +241,74 @@ test('of two replays of one dead letter at once, one wins and the other is told'
   await holder.query('commit');
   const kinds = (await Promise.all(replays)).map((result) => result.kind);
   expect(kinds.sort()).toEqual(['already_replayed', 'replayed']);
+});
+
+test('a replay by filter passes over a letter that another holds, and takes its neighbours', async ({
+  database,
+}) => {
+  const ids: string[] = [];
+  for (let count = 0; count < 3; count += 1) {
+    ids.push(await enqueue(database));
+    await fail(database, await claimOne(database));
+  }
+  const holder = await database.connect();
+  await holder.query('begin');
+  await holder.query('select from skipjack.dead_letters where task_id = $1 for update', [ids[1]]);
+  const replay = () => replayDeadLetters(database.db, {}, { limit: 10, dryRun: false });
+  expect(await replay()).toEqual([ids[0], ids[2]]);
+  await holder.query('commit');
+  expect(await replay()).toEqual([ids[1]]);
+});
+
+describe('delete against replay', () => {
+  test('a delete that waited for a replay finds the task alive and leaves it', async ({ database }) => {
+    const { id, release } = await holdDeadLetter(database);
+    const replaying = replayDeadLetter(database.db, id);
+    await untilBlocked(database, 1);
+    const deleting = deleteTask(database.db, id);
+    await untilBlocked(database, 2);
+    await release();
+    expect(await replaying).toEqual({ kind: 'replayed' });
+    expect(await deleting).toEqual({ kind: 'not_ended', state: 'active' });
+    expect((await claimOne(database)).id).toBe(id);
+  });
+
+  test('a replay that waited for a delete finds nothing and revives nothing', async ({ database }) => {
+    const { id, release } = await holdDeadLetter(database);
+    const deleting = deleteTask(database.db, id);
+    await untilBlocked(database, 1);
+    const replaying = replayDeadLetter(database.db, id);
+    await untilBlocked(database, 2);
+    await release();
+    expect(await deleting).toEqual({ kind: 'deleted' });
+    expect(await replaying).toEqual({ kind: 'not_found' });
+    expect(await claim(database)).toEqual([]);
+  });
+
+  /** A failed task whose letter somebody holds; who waits for it comes to it in the order of asking. */
+  async function holdDeadLetter(database: TestDatabase) {
+    const id = await enqueue(database);
+    await fail(database, await claimOne(database));
+    const holder = await database.connect();
+    await holder.query('begin');
+    await holder.query('select from skipjack.dead_letters where task_id = $1 for update', [id]);
+    return { id, release: () => holder.query('commit') };
+  }
+});
+
+test('of two deletes of one task at once, one deletes it and the other finds nothing', async ({
+  database,
+}) => {
+  const id = await enqueue(database);
+  await complete(database, await claimOne(database));
+  const holder = await database.connect();
+  await holder.query('begin');
+  await holder.query('select from skipjack.tasks where id = $1 for update', [id]);
+  const deletes = [deleteTask(database.db, id), deleteTask(database.db, id)];
+  await untilBlocked(database, 2);
+  await holder.query('commit');
+  const kinds = (await Promise.all(deletes)).map((result) => result.kind);
+  expect(kinds.sort()).toEqual(['deleted', 'not_found']);
 });
 
 test('claims at the same time never hand out a task twice', async ({ database }) => {

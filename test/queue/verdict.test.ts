@@ -21,7 +21,7 @@ function everyCombination(): Attempted[] {
     for (const cancelRequested of yesNo)
       for (const started of yesNo)
         for (const retryWanted of yesNo)
-          for (const deadlinePassed of yesNo)
+          for (const overdue of yesNo)
             for (const [failures, attemptsMax] of [
               [0, 1],
               [0, 3],
@@ -34,15 +34,15 @@ function everyCombination(): Attempted[] {
                   cancelRequested,
                   started,
                   retryWanted,
-                  deadlinePassed,
+                  overdue,
                   failures,
                   losses,
                   attemptsMax,
                 });
   return all.filter(
-    ({ outcome, started, retryWanted, deadlinePassed }) =>
-      // A deadline runs from the start, and only a failure can be called final.
-      (started || !deadlinePassed) && (retryWanted || outcome === 'failed' || outcome === 'timed_out'),
+    ({ outcome, started, retryWanted, overdue }) =>
+      // Only what has started can be overdue, and only a failure can be called final.
+      (started || !overdue) && (retryWanted || outcome === 'failed' || outcome === 'timed_out'),
   );
 }
 
@@ -70,13 +70,13 @@ test('settle does what judge says, for every outcome under every circumstance', 
   );
   await database.sql(
     `insert into skipjack.queue_items (task_id, queue, priority, available_at, claim_no, failures, losses, timeout_ms,
-       worker, claimed_at, started_at, deadline_at, lease_expires_at, cancel_requested)
+       worker, claimed_at, started_at, deadline_at, lease_expires_at, overdue, cancel_requested)
      select id, 'default', 5, clock_timestamp() - interval '1 minute', 9, failures, losses, 1000, 'w', clock_timestamp(),
        case when started then clock_timestamp() - interval '10 seconds' end,
-       case when started then clock_timestamp() + case when "deadlinePassed" then -1 else 1 end * interval '1 hour' end,
-       clock_timestamp() - interval '1 second', "cancelRequested"
+       case when started then clock_timestamp() - interval '1 hour' end,
+       clock_timestamp() - interval '1 second', overdue, "cancelRequested"
      from jsonb_to_recordset($1::jsonb) as c (
-       id uuid, started boolean, "deadlinePassed" boolean, "cancelRequested" boolean, failures integer, losses integer)`,
+       id uuid, started boolean, overdue boolean, "cancelRequested" boolean, failures integer, losses integer)`,
     [json],
   );
   // What had been counted before is on record.

@@ -285,6 +285,24 @@ describe('waiting for the end', () => {
     );
   });
 
+  test('without hints, polling finds the end', async ({ database }) => {
+    const deaf = openDatabase({ url: database.url, listenUrl: null });
+    const queue = openQueue(deaf, { pollIntervalMs: 50 });
+    const id = await enqueue(database);
+    const waiting = queue.waitForEnd(id, { waitMs: long });
+    await complete(database, await claimOne(database, { waitMs: long }));
+    expect(await waiting).toBe('ended');
+    await queue.close();
+    await deaf.close();
+  });
+
+  test('one whose caller has gone waits no longer', async ({ database }) => {
+    const id = await enqueue(database);
+    expect(await database.queue.waitForEnd(id, { waitMs: 10 * long, signal: AbortSignal.abort() })).toBe(
+      'waiting',
+    );
+  });
+
   test('a retry is not the end', async ({ database }) => {
     const id = await enqueue(database, { retry: { attempts: 2, delay: '1ms' } });
     const waiting = database.queue.waitForEnd(id, { waitMs: long });

@@ -336,6 +336,21 @@ describe('heartbeats', () => {
     expect(source.row(task.id).state).toBe('completed');
   });
 
+  test('a task whose lease ran out before it came is not started', async () => {
+    // As the server says: the claim was asked long ago, and its answer was slow.
+    source.leaseLeftMs = 0;
+    const runs: number[] = [];
+    start({ once: (_input, { attempt }) => void runs.push(attempt) });
+    const task = handlerTask('once');
+    source.before.settle = async () => {
+      source.leaseLeftMs = 30_000;
+    };
+    source.add(task);
+    await until(ended(task.id));
+    expect(source.row(task.id).outcomes.map(({ kind }) => kind)).toEqual(['released', 'completed']);
+    expect(runs).toHaveLength(1);
+  });
+
   test('an outcome on its way keeps its lease', async () => {
     const { opened, open } = barrier();
     source.before.settle = () => opened;

@@ -41,6 +41,8 @@ export class MemorySource implements TaskSource {
   before: { [Call in 'claim' | 'settle' | 'heartbeat']?: () => Promise<void> } = {};
   /** An aborted claim hands over what there is all the same. */
   handOverOnAbort = false;
+  /** What the next claims are told of their leases. */
+  leaseLeftMs = 30_000;
 
   add(...tasks: NewTask[]): void {
     for (const task of tasks) {
@@ -162,6 +164,7 @@ export class MemorySource implements TaskSource {
         wait_ms: 0,
         created_at: new Date().toISOString(),
         lease_expires_at: new Date().toISOString(),
+        lease_left_ms: this.leaseLeftMs,
       });
     }
     return tasks;

@@ -21,6 +21,7 @@ export function claimedTask(spec: Spec | null, more: Partial<ClaimedTask> = {}):
     wait_ms: 0,
     created_at: now,
     lease_expires_at: now,
+    lease_left_ms: 30_000,
     ...more,
   };
 }

@@ -1,0 +1,53 @@
+/** A claimed task on its way from its rows to a worker. */
+import { readSpec } from '../core/task.ts';
+import type { ClaimedTask } from '../core/task-source.ts';
+import { encodeToken } from '../core/token.ts';
+
+/** What `claimedColumns` builds. */
+export interface ClaimedRow extends Omit<ClaimedTask, 'token'> {
+  claim_no: number;
+  available_at_us: number;
+}
+
+/** What a worker is told of a task, from an item (aliased `item`) and its `task`. */
+export function claimedColumns(item: string): string {
+  return `'id', ${item}.task_id, 'claim_no', ${item}.claim_no, 'attempt', ${item}.failures + ${item}.losses + 1,
+    'attempts_max', coalesce((task.retry ->> 'attempts')::integer, 1), 'name', task.name, 'queue', ${item}.queue,
+    'priority', ${item}.priority, 'spec', task.spec, 'input', task.input, 'labels', task.labels,
+    'timeout_ms', ${item}.timeout_ms, 'started', ${item}.started_at is not null,
+    'wait_ms', greatest(0, floor(extract(epoch from ${item}.claimed_at - ${item}.available_at) * 1000)),
+    'created_at', task.created_at, 'available_at_us', ${microseconds(`${item}.available_at`)},
+    'lease_expires_at', ${item}.lease_expires_at,
+    'lease_left_ms', greatest(0, floor(extract(epoch from ${item}.lease_expires_at - clock_timestamp()) * 1000))`;
+}
+
+/** A time that JavaScript can hand back without losing a digit. */
+export function microseconds(moment: string): string {
+  return `(extract(epoch from ${moment}) * 1000000)::float8`;
+}
+
+export function toClaimedTask(row: ClaimedRow): ClaimedTask {
+  return {
+    id: row.id,
+    token: encodeToken({ taskId: row.id, claimNo: row.claim_no }),
+    attempt: row.attempt,
+    attempts_max: row.attempts_max,
+    name: row.name,
+    queue: row.queue,
+    priority: row.priority,
+    spec: readSpec(row.spec),
+    input: row.input,
+    labels: row.labels,
+    timeout_ms: row.timeout_ms,
+    started: row.started,
+    wait_ms: row.wait_ms,
+    created_at: toRfc3339(row.created_at),
+    lease_expires_at: toRfc3339(row.lease_expires_at),
+    lease_left_ms: row.lease_left_ms,
+  };
+}
+
+/** Postgres writes `2026-01-02T03:04:05.123456+00:00` into JSON; shown are milliseconds and Z. */
+function toRfc3339(written: string): string {
+  return new Date(written).toISOString();
+}
