@@ -64,6 +64,7 @@ test('a claimed task is the same over HTTP as over the database', async ({ datab
     token: expect.any(String),
     wait_ms: expect.any(Number),
     lease_expires_at: expect.any(String),
+    lease_left_ms: expect.any(Number),
   };
   expect(overHttp).toEqual({ ...direct, ...known });
 });
