@@ -125,7 +125,9 @@ export interface WorkerInfo {
  * Where a worker's tasks come from and where their outcomes go.
  *
  * Two implementations: `queue/task-source.ts` over the database, `client/task-source.ts` over HTTP. Each call
- * reconnects and repeats by itself what is safe to repeat until `signal` is aborted; what it throws is final.
+ * reconnects and repeats by itself what is safe to repeat, until its source is ended. What it throws as a
+ * SkipjackError with a status of 4xx is a refusal and final; anything else may pass, and a worker's outcomes are
+ * handed over again.
  */
 export interface TaskSource {
   claim(request: ClaimRequest): Promise<ClaimedTask[]>;
