@@ -10,7 +10,7 @@ export interface Attempted {
   started: boolean;
   /** False: the worker said that trying again is no use. */
   retryWanted: boolean;
-  /** Its worker beat past the deadline and was told to stop. */
+  /** It ran into its deadline: its worker beat past it and was told to stop, or leaves timeouts to the server. */
   overdue: boolean;
   /** Before this one. */
   failures: number;
@@ -32,8 +32,9 @@ export function judge(attempted: Attempted): Verdict {
 
 /**
  * What is counted. A lost claim that never started cost nothing: released. A worker that beat its heart past
- * the deadline hung: timed out. One that was not heard of after it may have died long before: lost, whatever
- * the time is now. A stop that nobody asked for gives the task back.
+ * the deadline hung: timed out. So did one that leaves timeouts to the server (it claims without a grace of its
+ * own) and held on to the deadline. One that stops its own attempts and was not heard of after the deadline may
+ * have died long before: lost, whatever the time is now. A stop that nobody asked for gives the task back.
  */
 export function countsAs({ outcome, started, overdue }: Attempted): Attempted['outcome'] {
   if (outcome === 'lost' && !started) return 'released';

@@ -24,11 +24,12 @@ export async function claimTask(
     `with claimed as (
        update skipjack.queue_items as item set
          claim_no = item.claim_no + 1, worker = $2, claim_id = $3,
-         claimed_at = clock_timestamp(), started_at = clock_timestamp(),
-         deadline_at = clock_timestamp() + item.timeout_ms * interval '1 millisecond',
+         claimed_at = clock.at, started_at = clock.at,
+         deadline_at = clock.at + item.timeout_ms * interval '1 millisecond',
          lease_expires_at = least(
-           clock_timestamp() + $4 * interval '1 millisecond',
-           clock_timestamp() + (item.timeout_ms + $5) * interval '1 millisecond')
+           clock.at + $4 * interval '1 millisecond',
+           clock.at + (item.timeout_ms + $5) * interval '1 millisecond')
+       from (select clock_timestamp() as at) as clock
        where item.task_id = $1 and item.worker is null and item.available_at <= clock_timestamp()
          and not exists (select from skipjack.queues as line where line.name = item.queue and line.paused)
        returning item.*

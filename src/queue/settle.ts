@@ -99,7 +99,8 @@ with clock as materialized (
   select mine.*, task.retry, coalesce((task.retry ->> 'attempts')::integer, 1) as attempts_max,
     case
       when mine.outcome = 'lost' and mine.started_at is null then 'released'
-      when mine.outcome = 'lost' and mine.overdue then 'timed_out'
+      -- Equal times: the holder takes no grace, so it leaves timeouts to us, and its lease ended with its deadline.
+      when mine.outcome = 'lost' and (mine.overdue or mine.lease_expires_at = mine.deadline_at) then 'timed_out'
       when mine.outcome = 'cancelled' then 'released'
       else mine.outcome
     end as counts_as

@@ -240,6 +240,28 @@ describe('losses', () => {
     expect(await complete(database, await claimOne(database))).toMatchObject({ state: 'completed' });
   });
 
+  test('an attempt whose holder leaves timeouts to the server is timed out at its deadline', async ({
+    database,
+  }) => {
+    const part = { worker: 'ann', leaseMs: 30_000, timeoutGraceMs: 0, claimId: newId() };
+    const [byQueue, byId] = [
+      await enqueue(database, { timeout: '1s' }),
+      await enqueue(database, { name: 'review', queue: 'people', timeout: '1s' }),
+    ];
+    await claimOne(database);
+    expect((await claimTask(database.db, byId, part)).kind).toBe('claimed');
+    for (const id of [byQueue, byId]) {
+      await moveToTheFuture(database, id);
+      await reapExpiredClaims(database.db);
+      expect(await readTask(database.db, id)).toMatchObject({
+        state: 'failed',
+        failures: 1,
+        losses: 0,
+        error: { code: 'timed_out' },
+      });
+    }
+  });
+
   test('an overdue attempt does not make the next one overdue', async ({ database }) => {
     const id = await enqueue(database, { timeout: '1s', retry: { attempts: 3, delay: '1ms' } });
     const task = await claimOne(database);
@@ -248,7 +270,7 @@ describe('losses', () => {
     expect(await database.queue.heartbeat(beat)).toEqual({ kind: 'stop', reason: 'timed_out' });
     await reapExpiredClaims(database.db);
     await makeDue(database, id);
-    await claimOne(database);
+    await claimOne(database, { timeoutGraceMs: 500 });
     await moveToTheFuture(database, id);
     await reapExpiredClaims(database.db);
     expect((await readAttempts(database.db, id)).map((attempt) => attempt.outcome)).toEqual([
