@@ -254,6 +254,22 @@ begin
     raise exception 'a task has "delay" or "run_at", not both' using errcode = '22023';
   end if;
 
+  -- Said here: the constraints of the tables would answer with the whole row, values of "env" included.
+  if (task ->> 'priority')::numeric not between 0 and 9 then
+    raise exception '"priority" is not a whole number from 0 to 9' using errcode = '22023';
+  end if;
+  select key into unknown from jsonb_each_text(task) as member (key, value)
+  where key in ('name', 'queue', 'idempotency_key') and char_length(value) not between 1 and 200 limit 1;
+  if unknown is not null then
+    raise exception '"%" has fewer than 1 or more than 200 letters', unknown using errcode = '22023';
+  end if;
+  if left(task ->> 'queue', 1) = '$' then
+    raise exception '"queue" begins with "$", which is kept for the engine' using errcode = '22023';
+  end if;
+  if skipjack.duration_ms(task ->> 'timeout') = 0 then
+    raise exception '"timeout" must be longer than 0' using errcode = '22023';
+  end if;
+
   spec := case kind
     when 'command' then jsonb_build_object('type', 'command', 'command', task -> 'command', 'args', coalesce(task -> 'args', '[]'))
     when 'run' then jsonb_build_object('type', 'run', 'run', task -> 'run')

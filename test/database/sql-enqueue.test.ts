@@ -106,6 +106,27 @@ describe('skipjack.enqueue', () => {
     expect(await claim(database, { limit: 100 })).toEqual([]);
   });
 
+  test('refuses in a sentence of its own, never with the row and its values', async ({ database }) => {
+    const env = { PASSWORD: 'hunter2' };
+    for (const bad of [
+      { priority: 12 },
+      { name: '' },
+      { queue: '$q' },
+      { timeout: '0s' },
+      { idempotency_key: '' },
+    ]) {
+      const refusal = database.sql('select skipjack.enqueue($1)', [
+        JSON.stringify({ command: 'x', env, ...bad }),
+      ]);
+      const error = await refusal.catch((each) => each);
+      expect(error).toMatchObject({
+        code: '22023',
+        message: expect.stringContaining(Object.keys(bad)[0] ?? ''),
+      });
+      expect(JSON.stringify(error)).not.toContain('hunter2');
+    }
+  });
+
   test('leaves nothing when the transaction rolls back, and wakes a waiting claim when it commits', async ({
     database,
   }) => {
