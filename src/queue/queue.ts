@@ -136,7 +136,8 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
           worker: request.worker,
           leaseMs: request.leaseMs,
           timeoutGraceMs: request.timeoutGraceMs ?? 0,
-          claimId: request.claimId ?? newId(),
+          // As Postgres writes it: what is held is looked up by this text.
+          claimId: request.claimId?.toLowerCase() ?? newId(),
           mayRepeat: request.claimId !== undefined && !request.claimIdIsNew,
         },
         { waitMs: request.waitMs, signal: request.signal },

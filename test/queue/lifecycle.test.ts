@@ -395,7 +395,8 @@ describe('the fence', () => {
     await Promise.all([enqueue(database), enqueue(database), enqueue(database)]);
     const claimId = newId();
     const first = await claim(database, { limit: 2, claimId });
-    const again = await claim(database, { limit: 2, claimId });
+    const again = await claim(database, { limit: 2, claimId: claimId.toUpperCase() });
+    expect(await claim(database, { limit: 2, claimId })).toHaveLength(2);
     expect(again.map((task) => task.token)).toEqual(first.map((task) => task.token));
     for (const task of first) await complete(database, task);
     expect(await claim(database, { limit: 2, claimId })).toHaveLength(1);
