@@ -10,16 +10,29 @@ const rooms: Record<string, string[]> = {
   core: [],
   database: ['core'],
   queue: ['core', 'database'],
+  definition: ['core'],
+  engine: ['core', 'definition', 'database', 'queue'],
   worker: ['core'],
-  api: ['core', 'database', 'queue', 'worker'],
+  api: ['core', 'definition', 'database', 'queue', 'engine'],
   client: ['core'],
-  cli: ['core', 'database', 'queue', 'worker', 'api', 'client', 'config.ts', 'index.ts'],
+  cli: [
+    'core',
+    'definition',
+    'database',
+    'queue',
+    'engine',
+    'worker',
+    'api',
+    'client',
+    'config.ts',
+    'index.ts',
+  ],
   'config.ts': ['core'],
-  'index.ts': ['core', 'database', 'queue', 'worker', 'api', 'client', 'config.ts'],
+  'index.ts': ['core', 'definition', 'database', 'queue', 'engine', 'worker', 'api', 'client', 'config.ts'],
 };
 
 /** Types of the API's views are the client's answers: imported as types, never as code. */
-const typesOnly: Record<string, string[]> = { client: ['api', 'queue'] };
+const typesOnly: Record<string, string[]> = { client: ['api', 'queue', 'engine'] };
 
 interface Import {
   from: string;

@@ -28,9 +28,10 @@ export async function claimFor(parts: ApiParts, c: Context, body: ClaimBody): Pr
       waitMs: body.wait,
       signal,
       ...defined({ startLimit: body.start_limit, claimId: body.claim_id }),
-      ...(body.name === undefined && body.label === undefined
+      outputs: body.outputs,
+      ...([body.name, body.definition, body.label].every((each) => each === undefined)
         ? {}
-        : { filter: defined({ name: body.name, label: body.label }) }),
+        : { filter: defined({ name: body.name, definition: body.definition, label: body.label }) }),
     }),
   );
   if (body.claim_id === undefined) releaseIfUndelivered(c, tasks, parts);

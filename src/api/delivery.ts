@@ -21,10 +21,10 @@ export function releaseIfUndelivered(
   const release = () => {
     log.debug({ tasks: tasks.length }, 'releasing tasks that could not be delivered');
     for (const { id, token } of tasks) {
-      const claimNo = decodeToken(token, id);
-      if (claimNo === null) continue;
+      const claim = decodeToken(token, id);
+      if (claim === null) continue;
       // If this fails too, the lease runs out.
-      queue.settle({ taskId: id, claimNo, kind: 'released' }).catch((error) => {
+      queue.settle({ ...claim, kind: 'released' }).catch((error) => {
         log.debug({ err: error, task: id }, 'could not release a task');
       });
     }

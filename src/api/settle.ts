@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { SkipjackError } from '../core/errors.ts';
 import type { Outcome } from '../core/task-source.ts';
-import { decodeToken } from '../core/token.ts';
+import { type Claim, decodeToken, isToken } from '../core/token.ts';
 import type { Queue } from '../queue/queue.ts';
 import { defined } from './defined.ts';
 import { invalidRequest, notFound } from './http/problem.ts';
@@ -18,8 +18,8 @@ export async function settleAttempt(
   { pointer = '' }: { pointer?: string } = {},
 ): Promise<Settled> {
   const { id } = settlement;
-  const claimNo = readToken(settlement, pointer);
-  const result = await queue.settle({ taskId: id, claimNo, ...toOutcome(settlement) });
+  const claim = readToken(settlement, pointer);
+  const result = await queue.settle({ ...claim, ...toOutcome(settlement) });
   switch (result.kind) {
     case 'settled':
       return { id, state: result.state, repeated: result.repeated, next_try_at: result.nextTryAt };
@@ -42,11 +42,11 @@ export async function settleAttempt(
   }
 }
 
-/** The claim number that the token holds. */
-export function readToken({ id, token }: { id: string; token: string }, pointer = ''): number {
-  const claimNo = decodeToken(token, id);
-  if (claimNo !== null) return claimNo;
-  if (/^[\w-]{27}$/.test(token)) throw tokenMismatch();
+/** The claim that the token stands for. */
+export function readToken({ id, token }: { id: string; token: string }, pointer = ''): Claim {
+  const claim = decodeToken(token, id);
+  if (claim !== null) return claim;
+  if (isToken(token)) throw tokenMismatch();
   throw invalidRequest([
     { pointer: `${pointer}/token`, message: 'is not a token: hand it over as the claim answered it' },
   ]);

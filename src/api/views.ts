@@ -1,6 +1,5 @@
 /** From the queue's words to those of HTTP. */
 import { formatDuration } from '../core/durations.ts';
-import type { Json } from '../core/json.ts';
 import type { Spec } from '../core/task.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import type { DeadLetterView } from '../queue/dead-letters.ts';
@@ -16,14 +15,14 @@ function flatten(spec: Spec | null) {
   return spec ?? { type: null };
 }
 
-export function toClaimed({ spec, timeout_ms, ...task }: ClaimedTask) {
+export function toClaimed({ spec, timeout_ms, large_needs, ...task }: ClaimedTask) {
   return {
     ...task,
     ...flatten(spec),
     timeout: timeout_ms === null ? null : formatDuration(timeout_ms),
-    // A task that stands alone has neither.
-    process: null,
-    needs: {} as Record<string, Json>,
+    needs_links: Object.fromEntries(
+      Object.entries(large_needs).map(([name, id]) => [name, `/v1/tasks/${id}`]),
+    ),
   };
 }
 

@@ -9,7 +9,7 @@ export async function waitForEnd(
   id: string,
   waitMs: number,
 ): Promise<boolean> {
-  const result = await longPolls.during(c, (signal) => queue.waitForEnd(id, { waitMs, signal }));
+  const result = await longPolls.during(c, (signal) => queue.waitForEnd('task', id, { waitMs, signal }));
   if (result === 'not_found') throw notFound('task', id);
   return result === 'ended';
 }

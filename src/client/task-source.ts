@@ -5,6 +5,7 @@ import { formatDuration } from '../core/durations.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { joinSignals } from '../core/join-signals.ts';
+import type { Json } from '../core/json.ts';
 import type { ClaimedTask, ClaimRequest, TaskSource } from '../core/task-source.ts';
 import { type Call, type Connection, createRequest } from './request.ts';
 import {
@@ -101,6 +102,7 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
       wait: formatDuration(waitMs),
       claim_id: wanted.claimId ?? newId(),
       ...wanted.filter,
+      ...(wanted.outputs === undefined ? {} : { outputs: wanted.outputs }),
     };
     const path = '/v1/tasks/claim';
     try {
@@ -176,6 +178,10 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
     async enqueue(tasks) {
       const results = await postAll('/v1/tasks/batch', tasks.map(toTaskInput), (part) => ({ tasks: part }));
       return results.map(toEnqueueResult);
+    },
+    async readOutput(taskId) {
+      const path = `/v1/tasks/${encodeURIComponent(taskId)}`;
+      return (await patiently<{ output: Json }>(path, { method: 'GET' })).output;
     },
     async announceWorker({ id, ...worker }) {
       await patiently(workerPath(id), { method: 'PUT', body: worker });

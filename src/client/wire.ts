@@ -42,9 +42,13 @@ export interface WireResult {
 }
 
 export function toClaimedTask(wire: WireTask): ClaimedTask {
-  const { type, timeout, command, args, run, handler, env, process: _process, needs: _needs, ...rest } = wire;
+  const { type, timeout, command, args, run, handler, env, needs_links, ...rest } = wire;
   return {
     ...rest,
+    large_needs: Object.fromEntries(
+      // From an older server there are none.
+      Object.entries(needs_links ?? {}).map(([name, link]) => [name, link.slice(link.lastIndexOf('/') + 1)]),
+    ),
     spec: toSpec({ type, command, args, run, handler, env }),
     timeout_ms: timeout === null ? null : parseDuration(timeout),
   };

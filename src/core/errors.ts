@@ -6,6 +6,8 @@ export const errorCatalogue = {
   // What was asked is malformed.
   invalid_json: { status: 400, exit: 5, title: 'The body is not valid JSON' },
   invalid_request: { status: 400, exit: 5, title: 'The request does not fit its schema' },
+  invalid_definition: { status: 422, exit: 5, title: 'The definition has problems' },
+  invalid_input: { status: 422, exit: 5, title: 'The input does not fit the definition' },
   not_supported_yet: { status: 422, exit: 5, title: 'Skipjack cannot do this yet' },
   unauthorized: { status: 401, exit: 1, title: 'An API key is needed' },
   host_not_allowed: { status: 403, exit: 1, title: 'This Host header is not accepted' },
@@ -24,7 +26,12 @@ export const errorCatalogue = {
   not_claimable: { status: 409, exit: 4, title: 'The task cannot be claimed now' },
   token_mismatch: { status: 409, exit: 4, title: 'The token belongs to another task' },
   idempotency_conflict: { status: 409, exit: 4, title: 'The idempotency key was used for another request' },
-  not_ended: { status: 409, exit: 4, title: 'The task has not ended' },
+  not_ended: { status: 409, exit: 4, title: 'It has not ended' },
+  not_active: { status: 409, exit: 4, title: 'The task is not active' },
+  already_ended: { status: 409, exit: 4, title: 'The process has ended already' },
+  not_failed: { status: 409, exit: 4, title: 'The process has not failed' },
+  part_of_process: { status: 409, exit: 4, title: 'The task belongs to a process' },
+  precondition_failed: { status: 412, exit: 4, title: 'The process has moved since' },
   // We cannot answer now.
   idempotency_key_busy: { status: 503, exit: 7, title: 'Another transaction holds the idempotency key' },
   overloaded: { status: 503, exit: 7, title: 'Too much is waiting; try again' },

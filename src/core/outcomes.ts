@@ -1,6 +1,6 @@
 /**
- * What an outcome means for a task: the pure form of the `case` in `queue/settle.ts`, which a test compares
- * with it over every combination.
+ * What an outcome means for a task and its process: the pure form of the `case`s in `queue/settle-statement.ts`,
+ * which a test compares with it over every combination.
  */
 import { lossesMax } from './task.ts';
 
@@ -21,9 +21,9 @@ export interface Attempted {
 /** `again`: back on the queue at once; `retry`: back after a pause. */
 export type Verdict = 'completed' | 'failed' | 'lost_too_often' | 'cancelled' | 'retry' | 'again';
 
-export function judge(attempted: Attempted): Verdict {
+export function judge(attempted: Attempted, process: OfProcess | null = null): Verdict {
   if (attempted.outcome === 'completed') return 'completed';
-  if (attempted.cancelRequested) return 'cancelled';
+  if (attempted.cancelRequested || isStopping(process)) return 'cancelled';
   const outcome = countsAs(attempted);
   if (outcome === 'released') return 'again';
   if (outcome === 'lost') return attempted.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
@@ -41,4 +41,39 @@ export function countsAs({ outcome, started, overdue }: Attempted): Attempted['o
   if (outcome === 'lost' && overdue) return 'timed_out';
   if (outcome === 'cancelled') return 'released';
   return outcome;
+}
+
+/** The process of the task, as it stood before. */
+export interface OfProcess {
+  state: 'running' | 'failing' | 'cancelling';
+  failFast: boolean;
+  /** Of the task: its failure counts as met for those that need it. */
+  continueOnError: boolean;
+}
+
+/** Nothing more may start, and what still runs was asked to stop. */
+export function isStopping(process: Pick<OfProcess, 'state' | 'failFast'> | null): boolean {
+  return process?.state === 'cancelling' || (process?.state === 'failing' && process.failFast);
+}
+
+/** `advances`: a need of its dependents is met; `fails`: what needs it, or all that waits, is cancelled. */
+export type Effect = 'none' | 'advances' | 'fails';
+
+/** What the end of a task does to its process. */
+export function effectOf(verdict: Verdict, process: OfProcess): Effect {
+  if (isStopping(process)) return 'none';
+  if (verdict === 'completed') return 'advances';
+  if (verdict !== 'failed' && verdict !== 'lost_too_often') return 'none';
+  return process.continueOnError ? 'advances' : 'fails';
+}
+
+/** The process after its task's end, when `left` of its tasks are still unfinished. */
+export function processAfter(
+  process: Pick<OfProcess, 'state'>,
+  effect: Effect,
+  left: number,
+): 'running' | 'failing' | 'cancelling' | 'completed' | 'failed' | 'cancelled' {
+  const state = process.state === 'running' && effect === 'fails' ? 'failing' : process.state;
+  if (left > 0) return state;
+  return ({ running: 'completed', failing: 'failed', cancelling: 'cancelled' } as const)[state];
 }

@@ -15,6 +15,12 @@ export interface ClaimedTask {
   spec: Spec | null;
   input: Json;
   labels: Record<string, string> | null;
+  /** The process it belongs to. */
+  process: ProcessContext | null;
+  /** The outputs of its needs by name, those that completed; with `outputs: 'all'`, of every task before it. */
+  needs: Record<string, Json>;
+  /** Outputs too large to come along: name → id of the task that has it. */
+  large_needs: Record<string, string>;
   timeout_ms: number | null;
   /** False for a task fetched ahead: the worker says with a heartbeat when it starts. */
   started: boolean;
@@ -24,6 +30,14 @@ export interface ClaimedTask {
   lease_expires_at: string;
   /** What was left of the lease when the database answered: clocks of two machines may differ. */
   lease_left_ms: number;
+}
+
+export interface ProcessContext {
+  id: string;
+  /** The name of its definition; null for an inline one without a name. */
+  definition: string | null;
+  version: number | null;
+  input: Json;
 }
 
 export interface ClaimRequest {
@@ -44,8 +58,17 @@ export interface ClaimRequest {
   claimId?: string;
   /** True: nobody has used `claimId` before, so there is nothing to look for. */
   claimIdIsNew?: boolean;
-  filter?: { name?: string; label?: string };
+  filter?: ClaimFilter;
+  /** Whose outputs come along: direct needs (the default), or all that a task follows from. */
+  outputs?: 'direct' | 'all';
   signal?: AbortSignal;
+}
+
+export interface ClaimFilter {
+  name?: string;
+  /** Only tasks of processes of this definition. */
+  definition?: string;
+  label?: string;
 }
 
 /** What ended the attempt, in a worker's words. */
@@ -139,6 +162,8 @@ export interface TaskSource {
     options: { leaseMs: number; timeoutGraceMs?: number },
   ): Promise<HeartbeatResult[]>;
   enqueue(tasks: NewTask[]): Promise<EnqueueResult[]>;
+  /** The output of an ended task: one that was too large to come along with a claim. */
+  readOutput(taskId: string): Promise<Json>;
   /** Says that this worker lives. Called every few seconds. */
   announceWorker(worker: WorkerInfo): Promise<void>;
   removeWorker(id: string): Promise<void>;

@@ -78,9 +78,84 @@ export const auditRules: Record<string, string> = {
     from skipjack.tasks as task
     where task.finished_at < task.created_at`,
   an_idempotency_key_has_made_something: `
-    select key.scope || ' ' || key.key as subject, 'made task ' || key.made_id || ', which does not exist' as detail
+    select key.scope || ' ' || key.key as subject, format('made %s %s, which does not exist', key.scope, key.made_id) as detail
     from skipjack.idempotency_keys as key
-    where key.scope = 'task' and not exists (select from skipjack.tasks as task where task.id = key.made_id)`,
+    where case key.scope when 'task' then not exists (select from skipjack.tasks where id = key.made_id)
+      else not exists (select from skipjack.processes where id = key.made_id) end`,
+  a_task_of_a_process_has_a_process: `
+    select task.id::text as subject, format('belongs to process %s, which does not exist', task.process_id) as detail
+    from skipjack.tasks as task
+    where task.process_id is not null
+      and not exists (select from skipjack.processes as process where process.id = task.process_id)`,
+  a_queue_item_knows_its_process: `
+    select item.task_id::text as subject, format('the item says process %s, the task %s', item.process_id, task.process_id) as detail
+    from skipjack.queue_items as item
+    join skipjack.tasks as task on task.id = item.task_id
+    where item.process_id is distinct from task.process_id`,
+  a_process_runs_a_definition: `
+    select process.id::text as subject, format('its definition %s does not exist', process.definition_id) as detail
+    from skipjack.processes as process
+    where not exists (select from skipjack.definitions where id = process.definition_id)`,
+  a_process_has_the_tasks_it_counts: `
+    select process.id::text as subject,
+      format('counts %s tasks, %s of them unfinished; there are %s and %s', process.tasks, process.unfinished,
+        counted.tasks, counted.unfinished) as detail
+    from skipjack.processes as process
+    cross join lateral (
+      select count(*) as tasks, count(*) filter (where task.state in ('pending', 'active')) as unfinished
+      from skipjack.tasks as task where task.process_id = process.id
+    ) as counted
+    where (process.tasks, process.unfinished) <> (counted.tasks, counted.unfinished)`,
+  a_pending_task_counts_its_unended_needs: `
+    select task.id::text as subject, format('counts %s unmet needs; %s have not ended', task.unmet, coalesce(needs.unended, 0)) as detail
+    from skipjack.tasks as task
+    left join (
+      select need.process_id, dependent.ordinal, count(*) as unended
+      from skipjack.tasks as need
+      cross join lateral unnest(need.dependents) as dependent (ordinal)
+      where need.state in ('pending', 'active')
+      group by need.process_id, dependent.ordinal
+    ) as needs on needs.process_id = task.process_id and needs.ordinal = task.ordinal
+    where task.state in ('pending', 'active') and task.process_id is not null and task.unmet <> coalesce(needs.unended, 0)`,
+  a_task_that_may_not_run_is_not_live: `
+    select distinct task.id::text as subject, format('%s, but it needs "%s", which is %s', task.state, need.name, need.state) as detail
+    from skipjack.tasks as need
+    cross join lateral unnest(need.dependents) as dependent (ordinal)
+    join skipjack.tasks as task on task.process_id = need.process_id and task.ordinal = dependent.ordinal
+    where (need.state = 'cancelled' or (need.state = 'failed' and not need.continue_on_error))
+      and task.state in ('pending', 'active', 'completed')`,
+  a_live_process_has_an_active_task: `
+    select process.id::text as subject, 'not ended, but none of its tasks is active: nothing will ever move it' as detail
+    from skipjack.processes as process
+    where process.unfinished > 0
+      and not exists (select from skipjack.tasks as task where task.process_id = process.id and task.state = 'active')`,
+  a_stopping_process_only_waits_for_workers: `
+    select task.id::text as subject, format('%s, though process %s is %s', task.state, process.id, process.state) as detail
+    from skipjack.processes as process
+    join skipjack.tasks as task on task.process_id = process.id
+    left join skipjack.queue_items as item on item.task_id = task.id
+    where (process.state = 'cancelling' or (process.state = 'failing' and process.fail_fast))
+      and (task.state = 'pending' or (task.state = 'active' and not coalesce(item.cancel_requested, false)))`,
+  a_process_ended_as_its_tasks_did: `
+    select process.id::text as subject, format('%s, with %s failed and %s cancelled tasks', process.state,
+      counted.failed, counted.cancelled) as detail
+    from skipjack.processes as process
+    cross join lateral (
+      select count(*) filter (where task.state = 'failed' and not task.continue_on_error) as failed,
+        count(*) filter (where task.state = 'cancelled') as cancelled
+      from skipjack.tasks as task where task.process_id = process.id
+    ) as counted
+    where (process.state in ('running', 'completed') and counted.failed + counted.cancelled > 0)
+      or (process.state in ('failing', 'failed') and counted.failed = 0)`,
+  an_item_is_held_while_its_process_is_paused: `
+    select item.task_id::text as subject, format('held is %s, but its process %s', item.held,
+      case when process.paused then 'is paused' else 'is not paused' end) as detail
+    from skipjack.queue_items as item
+    join skipjack.processes as process on process.id = item.process_id
+    where item.held <> (process.paused and process.state in ('running', 'failing')) and not item.cancel_requested
+    union all
+    select item.task_id::text, 'held, but it belongs to no process' from skipjack.queue_items as item
+    where item.held and item.process_id is null`,
 };
 
 /** Everything that is wrong, at most 20 findings a rule; an empty list is what one hopes for. */

@@ -18,9 +18,12 @@ import {
   smallint,
   text,
   timestamp,
+  uniqueIndex,
   uuid,
 } from 'drizzle-orm/pg-core';
 import type { Json } from '../core/json.ts';
+import type { Plan } from '../core/plan.ts';
+import type { ProcessEvent, ProcessState } from '../core/process.ts';
 import type { RetryPolicy, Spec, TaskError, TaskState } from '../core/task.ts';
 
 export const skipjack = pgSchema('skipjack');
@@ -55,8 +58,19 @@ export const tasks = skipjack.table(
     exitCode: integer('exit_code'),
     output: jsonb('output').$type<Json>(),
     error: jsonb('error').$type<TaskError>(),
+    /** Of a process's task: what it runs is in the plan, at this ordinal. */
+    processId: uuid('process_id'),
+    ordinal: integer('ordinal'),
+    /** Needs that have not ended. */
+    unmet: integer('unmet').notNull().default(0),
+    /** Ordinals of the tasks that need this one. */
+    dependents: integer('dependents').array(),
+    continueOnError: boolean('continue_on_error').notNull().default(false),
   },
   (table) => [
+    uniqueIndex('tasks_of_process')
+      .on(table.processId, table.ordinal)
+      .where(sql`${table.processId} is not null`),
     index('tasks_labelled')
       .using('gin', sql`${table.labels} jsonb_path_ops`)
       .where(sql`${table.labels} is not null`),
@@ -76,6 +90,14 @@ export const tasks = skipjack.table(
       sql`char_length(${table.queue}) between 1 and 200 and left(${table.queue}, 1) <> '$'`,
     ),
     check('a_timeout_is_positive', sql`${table.timeoutMs} > 0`),
+    check(
+      'a_task_of_a_process_has_a_place_in_it',
+      sql`(${table.processId} is null) = (${table.ordinal} is null)`,
+    ),
+    check(
+      'only_a_pending_task_waits_for_its_needs',
+      sql`case ${table.state} when 'pending' then ${table.unmet} > 0 when 'active' then ${table.unmet} = 0 else ${table.unmet} >= 0 end`,
+    ),
   ],
 );
 
@@ -103,11 +125,14 @@ export const queueItems = skipjack.table(
     overdue: boolean('overdue').notNull().default(false),
     /** Somebody waits for the end of the task: settle announces it. */
     awaited: boolean('awaited').notNull().default(false),
+    processId: uuid('process_id'),
+    /** Its process is paused: nobody may claim it. */
+    held: boolean('held').notNull().default(false),
   },
   (table) => [
     index('queue_items_claimable')
       .on(table.queue, table.priority.desc().nullsFirst(), table.availableAt, table.taskId)
-      .where(sql`${table.worker} is null`),
+      .where(sql`${table.worker} is null and not ${table.held}`),
     index('queue_items_claimed').on(table.taskId).where(sql`${table.worker} is not null`),
     index('queue_items_claim_id').on(table.claimId).where(sql`${table.claimId} is not null`),
     check(
@@ -178,6 +203,98 @@ export const deadLetters = skipjack.table(
   (table) => [
     index('dead_letters_by_time').on(table.failedAt, table.taskId),
     check('a_reason_is_known', sql`${table.reason} in ('failed', 'lost_too_often')`),
+  ],
+);
+
+/** Immutable. A named one has versions, counted from 1; an inline one is nameless, one for each checksum. */
+export const definitions = skipjack.table(
+  'definitions',
+  {
+    id: uuid('id').primaryKey(),
+    name: text('name'),
+    version: integer('version'),
+    /** SHA-256 of the source, in hex. */
+    checksum: text('checksum').notNull(),
+    source: text('source').notNull(),
+    plan: jsonb('plan').$type<Plan>().notNull(),
+    createdAt: moment('created_at').notNull(),
+  },
+  (table) => [
+    uniqueIndex('definitions_versions').on(table.name, table.version).where(sql`${table.name} is not null`),
+    uniqueIndex('definitions_inline').on(table.checksum).where(sql`${table.name} is null`),
+    check('a_named_definition_has_a_version', sql`(${table.name} is null) = (${table.version} is null)`),
+    check('a_version_counts_from_1', sql`${table.version} >= 1`),
+    check('a_definition_name_has_1_to_200_letters', sql`char_length(${table.name}) between 1 and 200`),
+  ],
+);
+
+/** A run of a definition. Narrow, for every settle of one of its tasks rewrites the row. */
+export const processes = skipjack.table(
+  'processes',
+  {
+    id: uuid('id').primaryKey(),
+    definitionId: uuid('definition_id').notNull(),
+    /** The definition's name; of an inline one the name in its text, if it has one. */
+    name: text('name'),
+    state: text('state').$type<ProcessState>().notNull().default('running'),
+    paused: boolean('paused').notNull().default(false),
+    failFast: boolean('fail_fast').notNull(),
+    tasks: integer('tasks').notNull(),
+    unfinished: integer('unfinished').notNull(),
+    /** Raised by every move of the process; what its ETag shows. */
+    revision: bigint('revision', { mode: 'number' }).notNull().default(1),
+    /** Somebody waits for its end: settle announces it. */
+    awaited: boolean('awaited').notNull().default(false),
+    createdAt: moment('created_at').notNull(),
+    finishedAt: moment('finished_at'),
+  },
+  (table) => [
+    index('processes_live').on(table.id).where(sql`${table.state} in ('running', 'failing', 'cancelling')`),
+    index('processes_by_name').on(table.name, table.id),
+    check(
+      'a_process_state_is_known',
+      sql`${table.state} in ('running', 'failing', 'cancelling', 'completed', 'failed', 'cancelled')`,
+    ),
+    check(
+      'a_process_has_ended_when_nothing_is_unfinished',
+      sql`(${table.state} in ('completed', 'failed', 'cancelled')) = (${table.unfinished} = 0)`,
+    ),
+    check(
+      'an_ended_process_has_its_time',
+      sql`(${table.state} in ('completed', 'failed', 'cancelled')) = (${table.finishedAt} is not null)`,
+    ),
+    check(
+      'only_tasks_it_has_are_unfinished',
+      sql`${table.unfinished} between 0 and ${table.tasks} and ${table.tasks} >= 1`,
+    ),
+  ],
+);
+
+/** What a process was started with, kept out of the row that counts. None: an empty object. */
+export const processInputs = skipjack.table('process_inputs', {
+  processId: uuid('process_id').primaryKey(),
+  input: jsonb('input').$type<Json>().notNull(),
+});
+
+/** Moves that leave no time elsewhere. People read the view `process_history`. */
+export const processEvents = skipjack.table(
+  'process_events',
+  {
+    processId: uuid('process_id').notNull(),
+    id: uuid('id').notNull(),
+    at: moment('at').notNull(),
+    event: text('event').$type<ProcessEvent>().notNull(),
+    taskId: uuid('task_id'),
+    /** Who asked, if they said so. */
+    by: text('by'),
+    details: jsonb('details').$type<Json>(),
+  },
+  (table) => [
+    primaryKey({ name: 'process_events_pkey', columns: [table.processId, table.id] }),
+    check(
+      'a_process_event_is_known',
+      sql`${table.event} in ('paused', 'resumed', 'cancel_requested', 'retried', 'completed_by_name', 'failed_by_name')`,
+    ),
   ],
 );
 

@@ -4,6 +4,7 @@
  * First lock, then decide in the next statement: within one statement the decision would be made on the
  * snapshot from before the wait, and a task that was being claimed would be missed.
  */
+import { hasEnded, type TaskState } from '../core/task.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
 
 export type CancelResult =
@@ -11,21 +12,27 @@ export type CancelResult =
   /** Its worker was asked to stop; the task ends when it has, or when the lease runs out. */
   | { kind: 'requested'; worker: string }
   | { kind: 'ended'; state: string }
+  /** It is for its process to go on or not. */
+  | { kind: 'of_process'; processId: string }
   | { kind: 'not_found' };
 
 export async function cancelTask(db: Database, taskId: string): Promise<CancelResult> {
   let awaited: string | null = null;
   const result = await inTransaction(db, async (tx): Promise<CancelResult> => {
     const locked = await tx.query<{ task_id: string; worker: string | null; awaited: boolean }>(
-      'select task_id, worker, awaited from skipjack.queue_items where task_id = $1 for update',
+      'select task_id, worker, awaited from skipjack.queue_items where task_id = $1 and process_id is null for update',
       [taskId],
     );
     const item = locked.rows[0];
     if (!item) {
-      const { rows } = await tx.query<{ state: string }>('select state from skipjack.tasks where id = $1', [
-        taskId,
-      ]);
-      return rows[0] ? { kind: 'ended', state: rows[0].state } : { kind: 'not_found' };
+      const { rows } = await tx.query<{ state: TaskState; process_id: string | null }>(
+        'select state, process_id from skipjack.tasks where id = $1',
+        [taskId],
+      );
+      const task = rows[0];
+      if (!task) return { kind: 'not_found' };
+      if (task.process_id === null || hasEnded(task.state)) return { kind: 'ended', state: task.state };
+      return { kind: 'of_process', processId: task.process_id };
     }
     // The id as Postgres writes it: who waits knows the task by that.
     if (item.awaited) awaited = item.task_id;

@@ -11,11 +11,12 @@
  * a hint names a line that is not in it.
  */
 import { withJitter } from '../core/backoff.ts';
-import type { ClaimedTask } from '../core/task-source.ts';
+import type { ClaimFilter } from '../core/task-source.ts';
 import type { Database } from '../database/connection.ts';
 import type { Hint } from '../database/hints.ts';
 import { type ClaimPart, claimTasks } from './claim.ts';
 import type { Line } from './claim-statement.ts';
+import type { TakenTask } from './claimed-task.ts';
 
 const memoryMs = 2_000;
 /** How far below the last item taken a floor stays: a transaction that enqueued a little earlier may commit a little later. */
@@ -27,7 +28,7 @@ const partsPerClaimMax = 200;
 
 export interface ClaimLine {
   /** Resolves with tasks, or with none when `waitMs` is over or `signal` is aborted. */
-  claim(part: ClaimPart, wait: { waitMs: number; signal?: AbortSignal | undefined }): Promise<ClaimedTask[]>;
+  claim(part: ClaimPart, wait: { waitMs: number; signal?: AbortSignal | undefined }): Promise<TakenTask[]>;
   onHint(hint: Hint | null): void;
   readonly waiting: number;
   /** Everybody goes; what a claim under way takes is still handed out. */
@@ -41,13 +42,13 @@ interface Waiter {
   gone: boolean;
   part: ClaimPart;
   until: number;
-  resolve: (tasks: ClaimedTask[]) => void;
+  resolve: (tasks: TakenTask[]) => void;
   reject: (error: unknown) => void;
 }
 
 export function createClaimLine(
   db: Database,
-  selection: { queues: string[]; filter?: { name?: string; label?: string } },
+  selection: { queues: string[]; filter?: ClaimFilter },
   { pollIntervalMs = 5_000 }: { pollIntervalMs?: number } = {},
 ): ClaimLine {
   const queues = new Set(selection.queues);

@@ -16,6 +16,7 @@
  * `limit` stands beside every set whose size we know: it is how the planner knows it too, and without it a
  * hash join over the whole table looks cheap.
  */
+import type { ClaimFilter } from '../core/task-source.ts';
 import { claimedColumns, microseconds } from './claimed-task.ts';
 import { labelCondition } from './label-condition.ts';
 
@@ -30,7 +31,7 @@ export interface ClaimSelection {
   queues: string[];
   /** Lines seen a moment ago; null to find them. */
   lines: Line[] | null;
-  filter?: { name?: string; label?: string };
+  filter?: ClaimFilter;
 }
 
 /** Exported for the test that reads its plan. */
@@ -63,7 +64,7 @@ export function claimStatement(options: { selection: ClaimSelection; limit: numb
     cross join lateral (
       select item.queue, item.priority, item.available_at
       from skipjack.queue_items as item
-      where item.queue = wanted.queue and item.worker is null
+      where item.queue = wanted.queue and item.worker is null and not item.held
       order by item.queue, item.priority desc, item.available_at, item.task_id
       limit 1
     ) as first
@@ -73,20 +74,21 @@ export function claimStatement(options: { selection: ClaimSelection; limit: numb
     cross join lateral (
       select item.queue, item.priority, item.available_at
       from skipjack.queue_items as item
-      where item.queue = found.queue and item.priority < found.priority and item.worker is null
+      where item.queue = found.queue and item.priority < found.priority and item.worker is null and not item.held
       order by item.queue, item.priority desc, item.available_at, item.task_id
       limit 1
     ) as below
   ), `
       : '';
-  const filterSql = [
-    selection.filter?.name === undefined ? '' : `and task.name = ${bind(selection.filter.name)}`,
-    selection.filter?.label === undefined
+  const { name, label, definition } = selection.filter ?? {};
+  const filterJoin = [
+    name === undefined && label === undefined ? '' : 'join skipjack.tasks as task on task.id = item.task_id',
+    name === undefined ? '' : `and task.name = ${bind(name)}`,
+    label === undefined ? '' : `and ${labelCondition('task', bind(label))}`,
+    definition === undefined
       ? ''
-      : `and ${labelCondition('task', bind(selection.filter.label))}`,
+      : `join skipjack.processes as process on process.id = item.process_id and process.name = ${bind(definition)}`,
   ].join(' ');
-  const filterJoin =
-    filterSql.trim() === '' ? '' : `join skipjack.tasks as task on task.id = item.task_id ${filterSql}`;
 
   const text = `
 with recursive ${foundSql}${linesSql}, walk as materialized (
@@ -103,7 +105,7 @@ with recursive ${foundSql}${linesSql}, walk as materialized (
       select item.ctid as place
       from skipjack.queue_items as item
       ${filterJoin}
-      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null
+      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null and not item.held
         and item.available_at >= walk.floor and item.available_at <= now()
       order by item.available_at, item.task_id
       limit ${count}
@@ -149,7 +151,7 @@ select
     cross join lateral (
       select item.available_at
       from skipjack.queue_items as item
-      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null
+      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null and not item.held
         and item.available_at >= walk.floor and item.available_at > now()
       order by item.available_at, item.task_id
       limit 1
@@ -161,7 +163,7 @@ select
       select
       from skipjack.queue_items as item
       ${filterJoin}
-      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null
+      where item.queue = walk.queue and item.priority = walk.priority and item.worker is null and not item.held
         and item.available_at >= walk.floor and item.available_at <= now()
       order by item.available_at, item.task_id
       limit 1

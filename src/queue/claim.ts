@@ -2,10 +2,9 @@
  * Claim: hands due tasks to workers, each to one, and the same again to who asks again. The SQL, and why it has
  * its shape, is in claim-statement.ts.
  */
-import type { ClaimedTask } from '../core/task-source.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
 import { type ClaimSelection, claimStatement, type Line } from './claim-statement.ts';
-import { type ClaimedRow, claimedColumns, toClaimedTask } from './claimed-task.ts';
+import { type ClaimedRow, claimedColumns, type TakenTask, toTakenTask } from './claimed-task.ts';
 
 /** One worker's part of a claim. */
 export interface ClaimPart {
@@ -22,7 +21,7 @@ export interface ClaimPart {
 
 export interface Claimed {
   /** For each part, what it got. */
-  parts: ClaimedTask[][];
+  parts: TakenTask[][];
   /** Lines with unclaimed items, as seen when the claim began; null when they were handed in. */
   lines: Line[] | null;
   /** When nothing was taken: how long until the next item is due; null: none is known. */
@@ -87,10 +86,10 @@ async function claimOnce(
     passed_over: boolean | null;
   }>(text, values);
   const tasks = rows[0]?.tasks ?? [];
-  const answer: ClaimedTask[][] = parts.map(() => []);
+  const answer: TakenTask[][] = parts.map(() => []);
   const taken = new Map<string, Line>();
   for (const row of tasks) {
-    answer[row.part]?.push(toClaimedTask(row));
+    answer[row.part]?.push(toTakenTask(row));
     taken.set(`${row.priority} ${row.queue}`, {
       queue: row.queue,
       priority: row.priority,
@@ -114,7 +113,7 @@ async function claimOnce(
 async function findHeld(
   client: Pick<Database['pool'], 'query'>,
   parts: ClaimPart[],
-): Promise<Map<string, ClaimedTask[]>> {
+): Promise<Map<string, TakenTask[]>> {
   const asked = parts.map((part) => ({
     claim_id: part.claimId,
     lease_ms: part.leaseMs,
@@ -146,8 +145,7 @@ async function findHeld(
      order by claimed.priority desc, claimed.available_at, claimed.task_id`,
     [JSON.stringify(asked)],
   );
-  const held = new Map<string, ClaimedTask[]>();
-  for (const row of rows)
-    held.set(row.claim_id, [...(held.get(row.claim_id) ?? []), toClaimedTask(row.task)]);
+  const held = new Map<string, TakenTask[]>();
+  for (const row of rows) held.set(row.claim_id, [...(held.get(row.claim_id) ?? []), toTakenTask(row.task)]);
   return held;
 }

@@ -4,9 +4,22 @@ import type { ClaimedTask } from '../core/task-source.ts';
 import { encodeToken } from '../core/token.ts';
 
 /** What `claimedColumns` builds. */
-export interface ClaimedRow extends Omit<ClaimedTask, 'token'> {
+export interface ClaimedRow extends Omit<ClaimedTask, 'token' | 'process' | 'needs' | 'large_needs'> {
   claim_no: number;
   available_at_us: number;
+  place: Place | null;
+}
+
+/** Where in which process a task stands: what it runs and what it gets is found from there. */
+export interface Place {
+  process_id: string;
+  definition_id: string;
+  ordinal: number;
+}
+
+/** Claimed, but what a task of a process runs and gets is not there yet: see processes/describe.ts. */
+export interface TakenTask extends ClaimedTask {
+  place: Place | null;
 }
 
 /** What a worker is told of a task, from an item (aliased `item`) and its `task`. */
@@ -18,7 +31,10 @@ export function claimedColumns(item: string): string {
     'wait_ms', greatest(0, floor(extract(epoch from ${item}.claimed_at - ${item}.available_at) * 1000)),
     'created_at', task.created_at, 'available_at_us', ${microseconds(`${item}.available_at`)},
     'lease_expires_at', ${item}.lease_expires_at,
-    'lease_left_ms', greatest(0, floor(extract(epoch from ${item}.lease_expires_at - clock_timestamp()) * 1000))`;
+    'lease_left_ms', greatest(0, floor(extract(epoch from ${item}.lease_expires_at - clock_timestamp()) * 1000)),
+    'place', case when ${item}.process_id is not null then (
+      select jsonb_build_object('process_id', process.id, 'definition_id', process.definition_id, 'ordinal', task.ordinal)
+      from skipjack.processes as process where process.id = ${item}.process_id limit 1) end`;
 }
 
 /** A time that JavaScript can hand back without losing a digit. */
@@ -26,10 +42,14 @@ export function microseconds(moment: string): string {
   return `(extract(epoch from ${moment}) * 1000000)::float8`;
 }
 
-export function toClaimedTask(row: ClaimedRow): ClaimedTask {
+export function toTakenTask(row: ClaimedRow): TakenTask {
   return {
     id: row.id,
-    token: encodeToken({ taskId: row.id, claimNo: row.claim_no }),
+    token: encodeToken({
+      taskId: row.id,
+      claimNo: row.claim_no,
+      processId: row.place?.process_id ?? null,
+    }),
     attempt: row.attempt,
     attempts_max: row.attempts_max,
     name: row.name,
@@ -38,12 +58,16 @@ export function toClaimedTask(row: ClaimedRow): ClaimedTask {
     spec: readSpec(row.spec),
     input: row.input,
     labels: row.labels,
+    process: null,
+    needs: {},
+    large_needs: {},
     timeout_ms: row.timeout_ms,
     started: row.started,
     wait_ms: row.wait_ms,
     created_at: toRfc3339(row.created_at),
     lease_expires_at: toRfc3339(row.lease_expires_at),
     lease_left_ms: row.lease_left_ms,
+    place: row.place,
   };
 }
 

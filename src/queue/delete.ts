@@ -1,18 +1,23 @@
 /** Deletes the record of a task that has ended, with its attempts, its dead letter and its idempotency key. */
 import { type Database, inTransaction } from '../database/connection.ts';
 
-export type DeleteResult = { kind: 'deleted' } | { kind: 'not_ended'; state: string } | { kind: 'not_found' };
+export type DeleteResult =
+  | { kind: 'deleted' }
+  | { kind: 'not_ended'; state: string }
+  | { kind: 'of_process'; processId: string }
+  | { kind: 'not_found' };
 
 export async function deleteTask(db: Database, taskId: string): Promise<DeleteResult> {
   return inTransaction(db, async (tx): Promise<DeleteResult> => {
     // The dead letter first, as replay does: whoever has it decides whether the task is still over.
     await tx.query('select from skipjack.dead_letters where task_id = $1 for update', [taskId]);
-    const { rows } = await tx.query<{ state: string }>(
-      'select state from skipjack.tasks where id = $1 for update',
+    const { rows } = await tx.query<{ state: string; process_id: string | null }>(
+      'select state, process_id from skipjack.tasks where id = $1 for update',
       [taskId],
     );
-    const state = rows[0]?.state;
-    if (state === undefined) return { kind: 'not_found' };
+    if (!rows[0]) return { kind: 'not_found' };
+    const { state, process_id: processId } = rows[0];
+    if (processId !== null) return { kind: 'of_process', processId };
     if (state === 'active' || state === 'pending') return { kind: 'not_ended', state };
     await tx.query(
       `with letter as (delete from skipjack.dead_letters where task_id = $1),

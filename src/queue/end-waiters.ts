@@ -1,9 +1,12 @@
 import { withJitter } from '../core/backoff.ts';
+import { hasProcessEnded } from '../core/process.ts';
 import { hasEnded } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
-import { findEnded, markAwaited } from './read-tasks.ts';
+import { findEnded, markAwaited, markProcessAwaited } from './read-tasks.ts';
 
-/** Those who wait for tasks to end. Waiters for the same task share one query; all share one poll. */
+export type Awaited = 'task' | 'process';
+
+/** Those who wait for tasks and processes to end. Waiters for the same one share one query; all share one poll. */
 export function createEndWaiters(db: Database, pollIntervalMs: number) {
   const waiting = new Map<string, Set<() => void>>();
   let timer: NodeJS.Timeout | null = null;
@@ -22,6 +25,16 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
     }, withJitter(pollIntervalMs));
   }
 
+  async function isTaskOver(id: string): Promise<boolean | null> {
+    const state = await markAwaited(db, id);
+    return state === null ? null : hasEnded(state);
+  }
+
+  async function isProcessOver(id: string): Promise<boolean | null> {
+    const state = await markProcessAwaited(db, id);
+    return state === null ? null : hasProcessEnded(state);
+  }
+
   return {
     onHint(ended: string[] | null) {
       // Null: hints may have been missed.
@@ -31,7 +44,11 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
       }
       for (const id of ended) for (const wake of waiting.get(id) ?? []) wake();
     },
-    async wait(taskId: string, { waitMs, signal }: { waitMs: number; signal?: AbortSignal }) {
+    async wait(
+      what: Awaited,
+      id: string,
+      { waitMs, signal }: { waitMs: number; signal?: AbortSignal },
+    ): Promise<'ended' | 'waiting' | 'not_found'> {
       let wake = () => {};
       const ended = new Promise<void>((resolve) => {
         wake = resolve;
@@ -39,21 +56,21 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
       const timeout = setTimeout(wake, signal?.aborted ? 0 : waitMs);
       signal?.addEventListener('abort', wake);
       // In line before the mark is set: an end between the two is announced to us.
-      const others = waiting.get(taskId) ?? new Set();
-      waiting.set(taskId, others.add(wake));
+      const others = waiting.get(id) ?? new Set();
+      waiting.set(id, others.add(wake));
       arm();
       try {
-        const state = await markAwaited(db, taskId);
-        if (state === null) return 'not_found';
-        if (hasEnded(state)) return 'ended';
+        const isOver = await (what === 'task' ? isTaskOver(id) : isProcessOver(id));
+        if (isOver === null) return 'not_found';
+        if (isOver) return 'ended';
         await ended;
-        const [over] = await findEnded(db, [taskId]);
+        const [over] = await findEnded(db, [id]);
         return over === undefined ? 'waiting' : 'ended';
       } finally {
         clearTimeout(timeout);
         signal?.removeEventListener('abort', wake);
         others.delete(wake);
-        if (others.size === 0) waiting.delete(taskId);
+        if (others.size === 0) waiting.delete(id);
       }
     },
     close() {

@@ -19,10 +19,15 @@ import type {
 import type { Database } from '../database/connection.ts';
 import { isDataFault } from '../database/faults.ts';
 import { type RetryCounters, repeatingDatabaseFaults } from '../database/repeat.ts';
+import type { ClaimPart } from './claim.ts';
 import { type ClaimLine, createClaimLine } from './claim-line.ts';
-import { createEndWaiters } from './end-waiters.ts';
+import { type ClaimOneResult, claimTask } from './claim-one.ts';
+import type { TakenTask } from './claimed-task.ts';
+import { type Awaited, createEndWaiters } from './end-waiters.ts';
 import { enqueueKeyedTasks, enqueueTasks } from './enqueue.ts';
 import { type Beat, heartbeatTasks } from './heartbeat.ts';
+import { describeTasks, type ToDescribe } from './processes/describe.ts';
+import { createPlanCache, type PlanCache } from './processes/plans.ts';
 import { type ClaimOutcome, settleTasks } from './settle.ts';
 import { announceWorkers } from './workers.ts';
 
@@ -31,18 +36,28 @@ export interface Queue {
   enqueue(task: NewTask): Promise<EnqueueResult>;
   /** Waits up to `waitMs` for work. Rejects when the database cannot be reached. */
   claim(request: ClaimRequest): Promise<ClaimedTask[]>;
+  /** Claims one task by its id. */
+  claimOne(taskId: string, part: OnePart): Promise<ClaimOneAnswer>;
   settle(outcome: ClaimOutcome): Promise<SettleResult>;
   heartbeat(beat: Beat): Promise<HeartbeatResult>;
   announceWorker(worker: WorkerInfo): Promise<void>;
-  /** Waits until the task has ended, `waitMs` are over or `signal` is aborted. */
+  /** Plans of definitions, kept once they were read. */
+  readonly plans: PlanCache;
+  /** Waits until the task or process has ended, `waitMs` are over or `signal` is aborted. */
   waitForEnd(
-    taskId: string,
+    what: Awaited,
+    id: string,
     wait: { waitMs: number; signal?: AbortSignal },
   ): Promise<'ended' | 'waiting' | 'not_found'>;
   /** Deadlocks and serialisation failures that were repeated, and connections lost under a call. */
   readonly repeated: RetryCounters;
   close(): Promise<void>;
 }
+
+export type OnePart = Pick<ClaimPart, 'worker' | 'leaseMs' | 'timeoutGraceMs' | 'claimId'>;
+export type ClaimOneAnswer =
+  | Exclude<ClaimOneResult, { kind: 'claimed' }>
+  | { kind: 'claimed'; task: ClaimedTask };
 
 export interface QueueOptions {
   /** How often those who wait look without a hint. */
@@ -51,6 +66,8 @@ export interface QueueOptions {
   patienceMs?: number;
 }
 
+/** Settles of processes under way at once. One process always takes the same lane, so it never waits for itself. */
+const processLanes = 3;
 /** Claim lines kept for combinations of queues nobody waits for now. */
 const idleLinesMax = 200;
 
@@ -75,9 +92,19 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     lanes: 2,
     ...faults(),
   });
-  const settles = createBatcher({
-    flush: (outcomes: ClaimOutcome[]) => settleTasks(db, outcomes),
-    sizeOf: (outcome) => ('output' in outcome ? roughSize(outcome.output) : 0) + 200,
+  const settleLine = (lanes: number) =>
+    createBatcher({
+      flush: (outcomes: ClaimOutcome[]) => settleTasks(db, outcomes),
+      sizeOf: (outcome) => ('output' in outcome ? roughSize(outcome.output) : 0) + 200,
+      lanes,
+      ...faults(),
+    });
+  const settles = settleLine(2);
+  const processSettles = Array.from({ length: processLanes }, () => settleLine(1));
+  const plans = createPlanCache(db);
+  const descriptions = createBatcher({
+    flush: (claimed: ToDescribe[]) => describeTasks(db, plans, claimed),
+    itemsMax: 500,
     lanes: 2,
     ...faults(),
   });
@@ -95,7 +122,15 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     },
     ...faults(),
   });
-  const batchers: Batcher<never, unknown>[] = [enqueues, keyedEnqueues, settles, heartbeats, announcements];
+  const batchers: Batcher<never, unknown>[] = [
+    enqueues,
+    keyedEnqueues,
+    settles,
+    ...processSettles,
+    descriptions,
+    heartbeats,
+    announcements,
+  ];
 
   const unsubscribe = db.hints.subscribe((hint) => {
     for (const line of lines.values()) line.onHint(hint);
@@ -119,9 +154,24 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     return line;
   }
 
+  function describe(
+    task: TakenTask,
+    outputs: ClaimRequest['outputs'] = 'direct',
+  ): Promise<ClaimedTask> | ClaimedTask {
+    if (task.place !== null) return descriptions.add({ task, outputs });
+    const { place, ...whole } = task;
+    return whole;
+  }
+
+  function settleLineOf({ processId }: ClaimOutcome) {
+    if (!processId) return settles;
+    return processSettles[Number.parseInt(processId.slice(-4), 16) % processLanes] ?? settles;
+  }
+
   return {
     db,
     repeated,
+    plans,
     enqueue: (task) => withInvalid((task.idempotency_key === null ? enqueues : keyedEnqueues).add(task)),
     claim: async (request) => {
       if (closed || request.limit < 1 || request.queues.length === 0) return [];
@@ -129,7 +179,7 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
       const bad =
         findTextProblem(request.worker) ?? request.queues.map(findTextProblem).find((each) => each !== null);
       if (bad) throw new SkipjackError('invalid_request', `The name of a worker or queue has ${bad}.`);
-      return lineFor(request).claim(
+      const taken = await lineFor(request).claim(
         {
           limit: request.limit,
           startLimit: Math.min(request.startLimit ?? request.limit, request.limit),
@@ -142,11 +192,16 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
         },
         { waitMs: request.waitMs, signal: request.signal },
       );
+      return Promise.all(taken.map((task) => describe(task, request.outputs)));
     },
-    settle: (outcome) => withInvalid(settles.add(outcome)),
+    async claimOne(taskId, part) {
+      const result = await claimTask(db, taskId, part);
+      return result.kind === 'claimed' ? { kind: 'claimed', task: await describe(result.task) } : result;
+    },
+    settle: (outcome) => withInvalid(settleLineOf(outcome).add(outcome)),
     heartbeat: (beat) => heartbeats.add(beat),
     announceWorker: (worker) => announcements.add(worker),
-    waitForEnd: (taskId, wait) => endWaiters.wait(taskId, wait),
+    waitForEnd: (what, id, wait) => endWaiters.wait(what, id, wait),
     async close() {
       closed = true;
       await Promise.all([...lines.values()].map((line) => line.close()));

@@ -1,6 +1,7 @@
 /** Reading tasks: one, whole; many, without their payloads. */
 import { formatDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
+import type { ProcessState } from '../core/process.ts';
 import {
   type RetryPolicy,
   readSpec,
@@ -39,6 +40,10 @@ export interface TaskSummary {
   run_ms: number | null;
   exit_code: number | null;
   error: TaskError | null;
+  /** Of a process's task. */
+  process_id: string | null;
+  /** Its place among the tasks of its process, counted from 1. */
+  ordinal: number | null;
 }
 
 /** A task, whole. */
@@ -52,6 +57,8 @@ export type TaskView = TaskSummary & {
   input: Json;
   retry: { attempts: number; backoff: string; delay: string; max_delay: string; jitter: boolean } | null;
   timeout: string | null;
+  /** Names of the tasks of its process that it needs. */
+  needs: string[];
   /** Null until the task has ended. */
   success: boolean | null;
   output: Json;
@@ -64,7 +71,8 @@ export type TaskView = TaskSummary & {
 const summaryColumns = `status.id, status.name, status.queue, status.priority, status.state, status.attempt,
   status.attempts_max, status.failures, status.losses, status.available_at, status.worker, status.lease_expires_at,
   status.cancel_requested, coalesce(status.labels, '{}') as labels, status.created_at, status.started_at,
-  status.finished_at, status.wait_ms, status.run_ms, status.exit_code, status.error`;
+  status.finished_at, status.wait_ms, status.run_ms, status.exit_code, status.error, status.process_id,
+  status.ordinal`;
 
 export async function readTask(db: Database, taskId: string): Promise<TaskView | null> {
   const [task] = await readTasks(db, [taskId]);
@@ -74,7 +82,10 @@ export async function readTask(db: Database, taskId: string): Promise<TaskView |
 /** In the order of `taskIds`; null for one that is not there. */
 export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskView | null)[]> {
   const { rows } = await db.pool.query<SummaryRow & DetailRow>(
-    `select ${summaryColumns}, task.spec, task.input, task.output, task.retry, task.timeout_ms,
+    `select ${summaryColumns}, task.output, task.retry, task.timeout_ms,
+       case when task.process_id is null then task.spec else planned.task -> 'spec' end as spec,
+       case when task.process_id is null then task.input else planned.task -> 'input' end as input,
+       planned.needs, status.held,
        (select attempt.error from skipjack.attempts as attempt
         where attempt.task_id = status.id and attempt.error is not null order by attempt.claim_no desc limit 1) as last_error,
        status.state = 'ready' and exists (
@@ -84,6 +95,14 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
            and worker.heartbeat_at > clock_timestamp() - $2 * interval '1 millisecond') as unserved
      from skipjack.task_status as status
      join skipjack.tasks as task on task.id = status.id
+     left join lateral (
+       select definition.plan -> 'tasks' -> (task.ordinal - 1) as task,
+         array(select definition.plan -> 'tasks' -> (need.ordinal::integer - 1) ->> 'name'
+           from jsonb_array_elements_text(definition.plan -> 'tasks' -> (task.ordinal - 1) -> 'needs') as need (ordinal)) as needs
+       from skipjack.processes as process
+       join skipjack.definitions as definition on definition.id = process.definition_id
+       where process.id = task.process_id
+     ) as planned on true
      where status.id = any ($1::uuid[])`,
     [taskIds, workerGoneAfterMs],
   );
@@ -98,6 +117,9 @@ export interface TaskFilter {
   name?: string;
   /** `key` or `key=value`. */
   label?: string;
+  processId?: string;
+  /** Of processes of this definition. */
+  definition?: string;
   createdAfter?: Date;
   createdBefore?: Date;
 }
@@ -122,6 +144,12 @@ export async function listTasks(
   add(filter.queue, (parameter) => `status.queue = ${parameter}`);
   add(filter.name, (parameter) => `status.name = ${parameter}`);
   add(filter.label, (parameter) => labelCondition('status', parameter));
+  add(filter.processId, (parameter) => `status.process_id = ${parameter}`);
+  add(
+    filter.definition,
+    (parameter) =>
+      `exists (select from skipjack.processes as process where process.id = status.process_id and process.name = ${parameter})`,
+  );
   add(filter.createdAfter, (parameter) => `status.created_at > ${parameter}`);
   add(filter.createdBefore, (parameter) => `status.created_at < ${parameter}`);
   add(page.after, (parameter) => `status.id < ${parameter}`);
@@ -131,6 +159,28 @@ export async function listTasks(
     values,
   );
   return rows.map(toSummary);
+}
+
+/** The tasks of a process in the order of its definition; `after` is the ordinal of the last one before. */
+export async function listProcessTasks(
+  db: Database,
+  processId: string,
+  page: { limit: number; after?: number },
+): Promise<TaskSummary[]> {
+  const { rows } = await db.pool.query<SummaryRow>(
+    `select ${summaryColumns} from skipjack.task_status as status
+     where status.process_id = $1 and status.ordinal > $2 order by status.ordinal limit ${Number(page.limit)}`,
+    [processId, page.after ?? 0],
+  );
+  return rows.map(toSummary);
+}
+
+/** The output of a task; null while it has none. */
+export async function readOutput(db: Database, taskId: string): Promise<Json> {
+  const { rows } = await db.pool.query<{ output: Json }>('select output from skipjack.tasks where id = $1', [
+    taskId,
+  ]);
+  return rows[0]?.output ?? null;
 }
 
 /** Marks the task as waited for, so that its end is announced, and answers its state. Null: no such task. */
@@ -146,12 +196,27 @@ export async function markAwaited(db: Database, taskId: string): Promise<TaskSta
   return rows[0]?.state ?? null;
 }
 
-/** Of these tasks, the ids of those that have ended or are gone. */
-export async function findEnded(db: Database, taskIds: string[]): Promise<string[]> {
+/** The same for a process. */
+export async function markProcessAwaited(db: Database, processId: string): Promise<ProcessState | null> {
+  await db.pool.query('update skipjack.processes set awaited = true where id = $1 and not awaited', [
+    processId,
+  ]);
+  const { rows } = await db.pool.query<{ state: ProcessState }>(
+    'select state from skipjack.processes where id = $1',
+    [processId],
+  );
+  return rows[0]?.state ?? null;
+}
+
+/** Of these tasks and processes, the ids of those that have ended or are gone. */
+export async function findEnded(db: Database, ids: string[]): Promise<string[]> {
   const { rows } = await db.pool.query<{ id: string }>(
     `select wanted.id from unnest($1::uuid[]) as wanted (id)
-     where not exists (select from skipjack.queue_items as item where item.task_id = wanted.id)`,
-    [taskIds],
+     where not exists (select from skipjack.queue_items as item where item.task_id = wanted.id)
+       and not exists (select from skipjack.tasks as task where task.id = wanted.id and task.state = 'pending')
+       and not exists (select from skipjack.processes as process where process.id = wanted.id
+         and process.state in ('running', 'failing', 'cancelling'))`,
+    [ids],
   );
   return rows.map((row) => row.id);
 }
@@ -171,6 +236,8 @@ interface DetailRow {
   retry: RetryPolicy | null;
   timeout_ms: string | null;
   last_error: TaskError | null;
+  needs: string[] | null;
+  held: boolean;
   paused: boolean;
   unserved: boolean;
 }
@@ -198,6 +265,8 @@ function toSummary(row: SummaryRow): TaskSummary {
     run_ms: row.run_ms === null ? null : Number(row.run_ms),
     exit_code: row.exit_code,
     error: row.error,
+    process_id: row.process_id,
+    ordinal: row.ordinal,
   };
 }
 
@@ -217,16 +286,23 @@ function toView(row: SummaryRow & DetailRow): TaskView {
       jitter: retry.jitter,
     },
     timeout: row.timeout_ms === null ? null : formatDuration(Number(row.timeout_ms)),
+    needs: row.needs ?? [],
     success: row.finished_at === null ? null : row.state === 'completed',
     output: row.output,
     error,
     last_error: row.last_error,
-    waiting_for: row.paused
-      ? `queue "${row.queue}" is paused`
-      : row.unserved
-        ? spec === null
-          ? `somebody to claim it from queue "${row.queue}"`
-          : `no worker serves this queue`
-        : null,
+    waiting_for: waitingFor(row, spec),
   };
+}
+
+function waitingFor(row: SummaryRow & DetailRow, spec: Spec | null): string | null {
+  if (row.state === 'pending') return 'the tasks that it needs';
+  if (row.held && row.state !== 'running') return `process ${row.process_id}, which is paused`;
+  return row.paused
+    ? `queue "${row.queue}" is paused`
+    : row.unserved
+      ? spec === null
+        ? `somebody to claim it from queue "${row.queue}"`
+        : `no worker serves this queue`
+      : null;
 }

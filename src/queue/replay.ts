@@ -2,15 +2,37 @@
  * Replay: a dead letter's task goes back on its queue with a new budget of attempts and losses. The letter is
  * marked, not deleted, and its earlier attempts stay. Claim numbers go on from where they were, so that no
  * token of the earlier life fits the new one. Two at once: the row lock lets one win, the other sees the mark.
+ *
+ * The dead letter of a process's task is replayed by retrying the process, with whatever else failed in it.
  */
 import { type Database, inTransaction, type Transaction } from '../database/connection.ts';
+import { retryProcess } from './processes/retry.ts';
 
 export type ReplayResult =
   | { kind: 'replayed' }
   | { kind: 'already_replayed'; replayedAt: string }
+  /** Its process is not failed: there is nothing to go on with. */
+  | { kind: 'process_not_failed'; processId: string; state: string }
   | { kind: 'not_found' };
 
 export async function replayDeadLetter(db: Database, taskId: string): Promise<ReplayResult> {
+  const { rows } = await db.pool.query<{ process_id: string | null; replayed_at: Date | null }>(
+    `select task.process_id, letter.replayed_at
+     from skipjack.dead_letters as letter join skipjack.tasks as task on task.id = letter.task_id
+     where letter.task_id = $1`,
+    [taskId],
+  );
+  const letter = rows[0];
+  if (!letter) return { kind: 'not_found' };
+  if (letter.process_id === null) return replayAlone(db, taskId);
+  if (letter.replayed_at) return { kind: 'already_replayed', replayedAt: letter.replayed_at.toISOString() };
+  const result = await retryProcess(db, letter.process_id);
+  if (result.kind === 'retried') return { kind: 'replayed' };
+  if (result.kind === 'not_found') return result;
+  return { kind: 'process_not_failed', processId: letter.process_id, state: result.state };
+}
+
+async function replayAlone(db: Database, taskId: string): Promise<ReplayResult> {
   let line: [string, number] | undefined;
   const result = await inTransaction(db, async (tx): Promise<ReplayResult> => {
     const { rows } = await tx.query<{ replayed_at: Date | null }>(
@@ -42,37 +64,59 @@ export async function replayDeadLetters(
   { limit, dryRun }: { limit: number; dryRun: boolean },
 ): Promise<string[]> {
   const { text, values } = waitingLetters(filter);
-  if (dryRun) {
-    const { rows } = await db.pool.query<{ task_id: string }>(`${text} limit ${Number(limit)}`, values);
-    return rows.map((row) => row.task_id);
+  const { rows } = await db.pool.query<{ task_id: string; process_id: string | null }>(
+    `${text} limit ${Number(limit)}`,
+    values,
+  );
+  if (dryRun) return rows.map((row) => row.task_id);
+  const alone = await replayEach(
+    db,
+    rows.filter((row) => row.process_id === null).map((row) => row.task_id),
+  );
+  const retried = new Set<string | null>();
+  for (const processId of new Set(rows.flatMap((row) => row.process_id ?? []))) {
+    if ((await retryProcess(db, processId)).kind === 'retried') retried.add(processId);
   }
-  let lines: [string, number][] = [];
-  const ids = await inTransaction(db, async (tx) => {
-    const { rows } = await tx.query<{ task_id: string }>(
-      `${text} limit ${Number(limit)} for update skip locked`,
-      values,
-    );
-    const taskIds = rows.map((row) => row.task_id);
-    lines = await revive(tx, taskIds);
-    return taskIds;
-  });
-  if (lines.length > 0) db.hints.announce({ lines, putBack: true });
-  return ids;
+  return rows
+    .filter((row) => alone.has(row.task_id) || retried.has(row.process_id))
+    .map((row) => row.task_id);
 }
 
+async function replayEach(db: Database, taskIds: string[]): Promise<Set<string>> {
+  if (taskIds.length === 0) return new Set();
+  const { ids, lines } = await inTransaction(db, async (tx) => {
+    const { rows } = await tx.query<{ task_id: string }>(
+      `select task_id from skipjack.dead_letters
+       where task_id = any ($1::uuid[]) and replayed_at is null order by task_id for update skip locked`,
+      [taskIds],
+    );
+    const locked = rows.map((row) => row.task_id);
+    return { ids: locked, lines: await revive(tx, locked) };
+  });
+  if (lines.length > 0) db.hints.announce({ lines, putBack: true });
+  return new Set(ids);
+}
+
+/** Of a process's tasks only those whose process can be retried. */
 function waitingLetters(filter: DeadLetterFilter): { text: string; values: unknown[] } {
   const values: unknown[] = [];
-  const conditions = ['replayed_at is null'];
+  const conditions = [
+    'letter.replayed_at is null',
+    `(task.process_id is null or exists (
+       select from skipjack.processes as process where process.id = task.process_id and process.state = 'failed'))`,
+  ];
   const add = (condition: (parameter: string) => string, value: unknown) => {
     if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));
   };
-  add((parameter) => `queue = ${parameter}`, filter.queue);
-  add((parameter) => `name = ${parameter}`, filter.name);
-  add((parameter) => `reason = ${parameter}`, filter.reason);
-  add((parameter) => `failed_at > ${parameter}`, filter.failedAfter);
-  add((parameter) => `failed_at < ${parameter}`, filter.failedBefore);
+  add((parameter) => `letter.queue = ${parameter}`, filter.queue);
+  add((parameter) => `letter.name = ${parameter}`, filter.name);
+  add((parameter) => `letter.reason = ${parameter}`, filter.reason);
+  add((parameter) => `letter.failed_at > ${parameter}`, filter.failedAfter);
+  add((parameter) => `letter.failed_at < ${parameter}`, filter.failedBefore);
   return {
-    text: `select task_id from skipjack.dead_letters where ${conditions.join(' and ')} order by failed_at, task_id`,
+    text: `select letter.task_id, task.process_id
+      from skipjack.dead_letters as letter join skipjack.tasks as task on task.id = letter.task_id
+      where ${conditions.join(' and ')} order by letter.failed_at, letter.task_id`,
     values,
   };
 }

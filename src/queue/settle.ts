@@ -1,42 +1,53 @@
 /**
- * Settle: ends attempts, any mix of outcomes for any number of tasks, in one statement.
+ * Settle: ends attempts, any mix of outcomes for any number of tasks and processes.
  *
- * The fence: an item is ours only by (task_id, claim_no). Items are locked one by one in the order of their
- * ids, so two settles of the same tasks cannot deadlock; a row that had to be waited for is judged as it is
- * then, and everything the judgement needs is on that row or never changes. Zero rows for a claim number is an
- * answer: the record says whether this very outcome had been settled before (`repeated`) or the claim is lost.
- *
- * `verdict` is the SQL of `judge` in core/outcomes.ts; a test compares them over every combination.
- * The lateral joins with `limit 1` and the `limit` behind the input tell the planner how few rows there are.
+ * The fence: an item is ours only by (task_id, claim_no). Zero rows for a claim number is an answer: the record
+ * says whether this very outcome had been settled before (`repeated`) or the claim is lost. Tasks that stand
+ * alone take one statement; those of processes a short transaction that locks the processes first, for what is
+ * decided must be decided on a snapshot from after the wait. The SQL is in settle-statement.ts.
  */
 
-import { lossesMax } from '../core/task.ts';
 import type { Outcome, SettleResult } from '../core/task-source.ts';
-import type { Database } from '../database/connection.ts';
+import { type Database, inTransaction, type Transaction } from '../database/connection.ts';
+import type { Hint } from '../database/hints.ts';
 import { claimKey } from './claim-key.ts';
+import { lockProcesses } from './processes/lock.ts';
+import { stopProcesses } from './processes/stop.ts';
+import { settleStatement } from './settle-statement.ts';
 
 /** A worker's outcome with the claim it speaks of, or the reaper's word that a claim is lost. */
-export type ClaimOutcome = { taskId: string; claimNo: number } & (Outcome | { kind: 'lost' });
+export type ClaimOutcome = { taskId: string; claimNo: number; processId?: string | null } & (
+  | Outcome
+  | { kind: 'lost' }
+);
 
 interface SettledRow {
   task_id: string;
   claim_no: number;
   state: 'active' | 'completed' | 'failed' | 'cancelled';
   verdict: string;
-  next_try_at: Date | null;
+  next_try_at: string | null;
   awaited: boolean;
   queue: string;
   priority: number;
 }
 
+interface SettleAnswer {
+  settled: SettledRow[] | null;
+  processes: { id: string; fails: boolean; fail_fast: boolean; left_over: number; awaited: boolean }[] | null;
+  lines: [string, number][] | null;
+}
+
 /** Answers in the order of `outcomes`. The same claim twice in one call: the first counts. */
 export async function settleTasks(db: Database, outcomes: ClaimOutcome[]): Promise<SettleResult[]> {
-  const firsts = new Map(
-    outcomes.toReversed().map((outcome) => [claimKey(idOf(outcome), outcome.claimNo), outcome]),
-  );
-  const { text, values } = settleStatement([...firsts.values()]);
-  const { rows } = await db.pool.query<SettledRow>(text, values);
-  announceSettled(db, rows);
+  const firsts = new Map(outcomes.toReversed().map((outcome) => [keyOf(outcome), outcome]));
+  const [alone, inProcesses] = [false, true].map((isInProcess) =>
+    [...firsts.values()].toReversed().filter((outcome) => Boolean(outcome.processId) === isInProcess),
+  ) as [ClaimOutcome[], ClaimOutcome[]];
+  const rows = [
+    ...(alone.length > 0 ? await settleAlone(db, alone) : []),
+    ...(inProcesses.length > 0 ? await settleInProcesses(db, inProcesses) : []),
+  ];
   const settled = new Map(rows.map((row) => [firsts.get(claimKey(row.task_id, row.claim_no)), row]));
   const missing = outcomes.filter((outcome) => !settled.has(outcome));
   const known = missing.length > 0 ? await readRecords(db, missing) : new Map<string, KnownRow>();
@@ -46,7 +57,7 @@ export async function settleTasks(db: Database, outcomes: ClaimOutcome[]): Promi
     return {
       kind: 'settled',
       state: row.state,
-      nextTryAt: row.next_try_at?.toISOString() ?? null,
+      nextTryAt: row.next_try_at === null ? null : new Date(row.next_try_at).toISOString(),
       repeated: false,
     };
   });
@@ -57,153 +68,62 @@ function idOf(outcome: ClaimOutcome): string {
   return outcome.taskId.toLowerCase();
 }
 
-/** Exported for the test that reads its plan. */
-export function settleStatement(outcomes: ClaimOutcome[]): { text: string; values: unknown[] } {
-  const rows = outcomes.map((outcome) => {
-    const { taskId, claimNo, kind } = outcome;
-    return {
-      task_id: taskId,
-      claim_no: claimNo,
-      outcome: kind,
-      output: ('output' in outcome ? outcome.output : null) ?? null,
-      error: 'error' in outcome ? outcome.error : null,
-      retry_wanted: !('retry' in outcome && outcome.retry === false),
-      exit_code: 'exitCode' in outcome ? (outcome.exitCode ?? null) : null,
-      run_ms: 'runMs' in outcome ? (outcome.runMs ?? null) : null,
-      delay_ms: 'delayMs' in outcome ? (outcome.delayMs ?? null) : null,
-    };
-  });
-  const text = `
-with clock as materialized (
-  select clock_timestamp() as at
-), outcomes as materialized (
-  select *
-  from jsonb_to_recordset($1::jsonb) as outcome (
-    task_id uuid, claim_no integer, outcome text, output jsonb, error jsonb, retry_wanted boolean,
-    exit_code integer, run_ms bigint, delay_ms bigint)
-  order by task_id
-  limit ${rows.length}
-), mine as materialized (
-  select item.*, outcomes.outcome, outcomes.output, outcomes.error, outcomes.retry_wanted, outcomes.exit_code,
-    outcomes.run_ms, outcomes.delay_ms
-  from outcomes
-  cross join lateral (
-    select *
-    from skipjack.queue_items as item
-    where item.task_id = outcomes.task_id and item.claim_no = outcomes.claim_no and item.worker is not null
-      and (outcomes.outcome <> 'lost' or item.lease_expires_at < clock_timestamp())
-    limit 1
-    for update
-  ) as item
-), counted as materialized (
-  select mine.*, task.retry, coalesce((task.retry ->> 'attempts')::integer, 1) as attempts_max,
-    case
-      when mine.outcome = 'lost' and mine.started_at is null then 'released'
-      -- Equal times: the holder takes no grace, so it leaves timeouts to us, and its lease ended with its deadline.
-      when mine.outcome = 'lost' and (mine.overdue or mine.lease_expires_at = mine.deadline_at) then 'timed_out'
-      when mine.outcome = 'cancelled' then 'released'
-      else mine.outcome
-    end as counts_as
-  from mine
-  cross join lateral (select task.retry from skipjack.tasks as task where task.id = mine.task_id limit 1) as task
-), judged as materialized (
-  select counted.*,
-    case
-      when outcome = 'completed' then 'completed'
-      when cancel_requested then 'cancelled'
-      when counts_as = 'released' then 'again'
-      when counts_as = 'lost' then case when losses + 1 >= ${lossesMax} then 'lost_too_often' else 'again' end
-      when retry_wanted and failures + 1 < attempts_max then 'retry'
-      else 'failed'
-    end as verdict
-  from counted
-), explained as materialized (
-  select judged.*, clock.at,
-    case verdict when 'completed' then 'completed' when 'failed' then 'failed' when 'lost_too_often' then 'failed'
-      when 'cancelled' then 'cancelled' else 'active' end as state,
-    case when verdict = 'cancelled' then started_at is not null or outcome in ('failed', 'timed_out')
-      else counts_as in ('failed', 'timed_out', 'lost') end and verdict <> 'completed' as recorded,
-    (counts_as in ('failed', 'timed_out') and verdict not in ('completed', 'cancelled'))::integer as failed_once,
-    (counts_as = 'lost' and verdict not in ('completed', 'cancelled'))::integer as lost_once,
-    case
-      when counts_as = 'timed_out' and outcome = 'lost' then jsonb_build_object('code', 'timed_out',
-        'message', 'The attempt ran past its timeout of ' || timeout_ms || ' ms and its worker did not stop it.')
-      when counts_as = 'lost' then jsonb_build_object('code', 'lost',
-        'message', 'The lease ran out: worker "' || worker || '" died, froze or lost its connection.')
-      else error
-    end as attempt_error,
-    -- Its old place in the line, but not before a pause that was asked for.
-    case verdict
-      when 'retry' then clock.at + skipjack.retry_delay_ms(retry, failures + 1) * interval '1 millisecond'
-      else greatest(available_at, clock.at + delay_ms * interval '1 millisecond')
-    end as next_try_at,
-    coalesce(run_ms, floor(extract(epoch from clock.at - started_at) * 1000)::bigint) as ran_ms
-  from judged
-  cross join clock
-), ended as (
-  delete from skipjack.queue_items as item
-  using explained
-  where item.task_id = explained.task_id and explained.state <> 'active'
-), back as (
-  update skipjack.queue_items as item set
-    worker = null, claim_id = null, claimed_at = null, started_at = null, lease_expires_at = null, deadline_at = null,
-    overdue = false,
-    failures = item.failures + explained.failed_once,
-    losses = item.losses + explained.lost_once,
-    available_at = explained.next_try_at
-  from explained
-  where item.task_id = explained.task_id and explained.state = 'active'
-), recorded as (
-  insert into skipjack.attempts (
-    task_id, claim_no, attempt, outcome, error, output, exit_code, worker, claimed_at, started_at, ended_at, run_ms)
-  select task_id, claim_no, failures + losses + 1,
-    case when verdict = 'cancelled' then 'cancelled' else counts_as end,
-    case when verdict = 'cancelled' then error else attempt_error end,
-    output, exit_code, worker, claimed_at, coalesce(started_at, claimed_at), at, ran_ms
-  from explained
-  where recorded
-), finished as (
-  update skipjack.tasks as task set
-    state = explained.state,
-    claim_no = explained.claim_no,
-    failures = explained.failures + explained.failed_once,
-    losses = explained.losses + explained.lost_once,
-    worker = explained.worker,
-    started_at = coalesce(explained.started_at, explained.claimed_at),
-    finished_at = explained.at,
-    wait_ms = greatest(0, floor(extract(epoch from explained.claimed_at - explained.available_at) * 1000)),
-    run_ms = explained.ran_ms,
-    exit_code = explained.exit_code,
-    output = explained.output,
-    error = case explained.verdict
-      when 'failed' then explained.attempt_error
-      when 'lost_too_often' then jsonb_build_object('code', 'lost_too_often',
-        'message', 'Lost ${lossesMax} times: each time the lease ran out before an outcome came. The last to hold it was "' || explained.worker || '".')
-    end
-  from explained
-  where task.id = explained.task_id and explained.state <> 'active'
-), buried as (
-  insert into skipjack.dead_letters as letter (task_id, name, queue, reason, failed_at)
-  select explained.task_id, task.name, explained.queue,
-    case explained.verdict when 'lost_too_often' then 'lost_too_often' else 'failed' end, explained.at
-  from explained
-  cross join lateral (select task.name from skipjack.tasks as task where task.id = explained.task_id limit 1) as task
-  where explained.state = 'failed'
-  on conflict (task_id) do update set reason = excluded.reason, failed_at = excluded.failed_at, replayed_at = null
-)
-select task_id, claim_no, state, verdict, queue, priority, awaited,
-  case when state = 'active' then next_try_at end as next_try_at
-from explained`;
-  return { text, values: [JSON.stringify(rows)] };
+function keyOf(outcome: ClaimOutcome): string {
+  return claimKey(idOf(outcome), outcome.claimNo);
 }
 
-function announceSettled(db: Database, rows: SettledRow[]) {
+async function settleAlone(db: Database, outcomes: ClaimOutcome[]): Promise<SettledRow[]> {
+  const { text, values } = settleStatement(outcomes, { inProcesses: false });
+  const { rows } = await db.pool.query<SettleAnswer>(text, values);
+  const settled = rows[0]?.settled ?? [];
+  for (const hint of hintsOf(settled)) db.hints.announce(hint);
+  return settled;
+}
+
+async function settleInProcesses(db: Database, outcomes: ClaimOutcome[]): Promise<SettledRow[]> {
+  const processIds = outcomes.map((outcome) => outcome.processId as string);
+  const { settled, hints } = await inTransaction(db, async (tx) => {
+    await lockProcesses(tx, processIds);
+    return settleLocked(tx, outcomes);
+  });
+  for (const hint of hints) db.hints.announce(hint);
+  return settled;
+}
+
+/**
+ * Settles tasks of processes that the caller has locked in an earlier statement of this transaction. The hints
+ * are for after the commit.
+ */
+export async function settleLocked(
+  tx: Transaction,
+  outcomes: ClaimOutcome[],
+): Promise<{ settled: SettledRow[]; hints: Hint[] }> {
+  const { text, values } = settleStatement(outcomes, { inProcesses: true });
+  const { rows } = await tx.query<SettleAnswer>(text, values);
+  const settled = rows[0]?.settled ?? [];
+  const processes = rows[0]?.processes ?? [];
+  const failing = processes.filter((process) => process.fails && process.left_over > 0);
+  const stopped = await stopProcesses(tx, {
+    whole: failing.filter((process) => process.fail_fast).map((process) => process.id),
+    behindFailures: failing.filter((process) => !process.fail_fast).map((process) => process.id),
+  });
+  const ended = processes.filter((process) => process.left_over === 0 && process.awaited);
+  const hints: Hint[] = [...hintsOf(settled), ...stopped];
+  if (ended.length > 0) hints.push({ ended: ended.map((process) => process.id) });
+  const lines = rows[0]?.lines ?? [];
+  if (lines.length > 0) hints.push({ lines });
+  return { settled, hints };
+}
+
+function hintsOf(rows: SettledRow[]): Hint[] {
   const ended = rows.filter((row) => row.awaited && row.state !== 'active').map((row) => row.task_id);
   const lines = rows
     .filter((row) => row.state === 'active')
     .map((row): [string, number] => [row.queue, row.priority]);
-  if (ended.length > 0) db.hints.announce({ ended });
-  if (lines.length > 0) db.hints.announce({ lines, putBack: rows.some((row) => row.verdict === 'again') });
+  return [
+    ...(ended.length > 0 ? [{ ended }] : []),
+    ...(lines.length > 0 ? [{ lines, putBack: rows.some((row) => row.verdict === 'again') }] : []),
+  ];
 }
 
 interface KnownRow {

@@ -8,6 +8,7 @@ import type { ClaimedTask, ClaimRequest, SettleResult, TaskSource } from '../cor
 import { decodeToken } from '../core/token.ts';
 import { isConnectionFault } from '../database/faults.ts';
 import type { Queue } from './queue.ts';
+import { readOutput } from './read-tasks.ts';
 import { removeWorker } from './workers.ts';
 
 /**
@@ -54,19 +55,20 @@ export function createDatabaseTaskSource(queue: Queue, { signal }: { signal: Abo
       Promise.all(
         settlements.map(async (settlement): Promise<SettleResult> => {
           const { id, token, ...outcome } = settlement;
-          const claimNo = decodeToken(token, id);
-          if (claimNo === null) return { kind: 'token_mismatch' };
-          return patiently(() => queue.settle({ taskId: id, claimNo, ...outcome }));
+          const claim = decodeToken(token, id);
+          if (claim === null) return { kind: 'token_mismatch' };
+          return patiently(() => queue.settle({ ...claim, ...outcome }));
         }),
       ),
     heartbeat: (leases, { leaseMs, timeoutGraceMs = 0 }) =>
       Promise.all(
         leases.map(({ id, token, started }) => {
-          const claimNo = decodeToken(token, id);
-          if (claimNo === null) return { kind: 'gone' as const };
-          return patiently(() => queue.heartbeat({ taskId: id, claimNo, started, leaseMs, timeoutGraceMs }));
+          const claim = decodeToken(token, id);
+          if (claim === null) return { kind: 'gone' as const };
+          return patiently(() => queue.heartbeat({ ...claim, started, leaseMs, timeoutGraceMs }));
         }),
       ),
+    readOutput: (taskId) => patiently(() => readOutput(db, taskId)),
     enqueue: (tasks) => Promise.all(tasks.map((task) => patiently(() => queue.enqueue(task)))),
     announceWorker: (worker) => queue.announceWorker(worker),
     removeWorker: (id) => removeWorker(db, id),

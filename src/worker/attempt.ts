@@ -1,5 +1,5 @@
 import { formatDuration } from '../core/durations.ts';
-import type { Outcome } from '../core/task-source.ts';
+import type { ClaimedTask, Outcome, TaskSource } from '../core/task-source.ts';
 import type { Claim } from './claim.ts';
 import type { Ending, Executor } from './executors/executor.ts';
 import { AttemptStopped, type StopReason } from './stop-reason.ts';
@@ -17,14 +17,26 @@ export interface AttemptEnd {
 export async function runAttempt(
   claim: Claim,
   executor: Executor,
-  { killGraceMs, heartbeat }: { killGraceMs: number; heartbeat: () => Promise<void> },
+  {
+    killGraceMs,
+    heartbeat,
+    readOutput,
+  }: {
+    killGraceMs: number;
+    heartbeat: () => Promise<void>;
+    readOutput: TaskSource['readOutput'];
+  },
 ): Promise<AttemptEnd> {
   const { task, stop } = claim;
   const startedMs = performance.now();
   const disarm = armTimeout(task.timeout_ms, () => stop.abort(new AttemptStopped('timed_out')));
   let ending: Ending;
   try {
-    ending = await executor(task, { signal: stop.signal, killGraceMs, heartbeat });
+    ending = await executor(await withLargeNeeds(task, readOutput), {
+      signal: stop.signal,
+      killGraceMs,
+      heartbeat,
+    });
   } catch (error) {
     ending = stop.signal.aborted ? { kind: 'stopped' } : workerFault(error);
   }
@@ -36,6 +48,16 @@ export async function runAttempt(
   if (ending.kind !== 'stopped' || ending.stillRunning === undefined || reason === null)
     return { outcome, runMs };
   return { outcome, runMs, abandoned: { reason, stillRunning: ending.stillRunning } };
+}
+
+/** Outputs that were too large to come along with the claim are fetched before the attempt. */
+async function withLargeNeeds(task: ClaimedTask, readOutput: TaskSource['readOutput']): Promise<ClaimedTask> {
+  const large = Object.entries(task.large_needs);
+  if (large.length === 0) return task;
+  const needs = { ...task.needs };
+  // One after the other: each may be a megabyte.
+  for (const [name, taskId] of large) needs[name] = await readOutput(taskId);
+  return { ...task, needs, large_needs: {} };
 }
 
 /** What `ending` means for the task. An attempt that ended by itself before it was stopped stays as it ended. */

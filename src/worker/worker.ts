@@ -204,6 +204,7 @@ class TaskWorker implements Worker {
     const { outcome, runMs, abandoned } = await runAttempt(claim, executor, {
       killGraceMs: this.#options.killGraceMs,
       heartbeat: () => this.#heartbeats.beat([claim]),
+      readOutput: (taskId) => this.#options.source.readOutput(taskId),
     });
     this.#ahead.ended(runMs);
     if (outcome === null) claim.phase = 'over';

@@ -33,7 +33,7 @@ test('a worker over the database runs commands, logs one line each, and leaves o
     error: null,
     pid: worker.child.pid,
   });
-  expect(await database.queue.waitForEnd(id, { waitMs: 30_000 })).toBe('ended');
+  expect(await database.queue.waitForEnd('task', id, { waitMs: 30_000 })).toBe('ended');
   expect(await database.sql('select id from skipjack.workers')).toEqual([
     { id: expect.stringContaining(`tester-${worker.child.pid}-`) },
   ]);

@@ -31,13 +31,15 @@ describe('durations', () => {
 });
 
 describe('tokens', () => {
-  test('give back their claim number for their own task only', () => {
+  test('give back their claim for their own task only', () => {
     const taskId = newId();
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 2_147_483_647 }), (claimNo) => {
-        const token = encodeToken({ taskId, claimNo });
-        expect(decodeToken(token, taskId)).toBe(claimNo);
-        expect(decodeToken(token, newId())).toBeNull();
+        for (const processId of [null, newId()]) {
+          const token = encodeToken({ taskId, claimNo, processId });
+          expect(decodeToken(token, taskId)).toEqual({ taskId, claimNo, processId });
+          expect(decodeToken(token, newId())).toBeNull();
+        }
       }),
     );
   });

@@ -9,7 +9,7 @@ import { claimTasks } from '../../src/queue/claim.ts';
 import { createClaimLine } from '../../src/queue/claim-line.ts';
 import { type ClaimSelection, claimStatement } from '../../src/queue/claim-statement.ts';
 import { heartbeatStatement } from '../../src/queue/heartbeat.ts';
-import { settleStatement } from '../../src/queue/settle.ts';
+import { settleStatement } from '../../src/queue/settle-statement.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 import { claim, claimNoOf, enqueue } from '../support/tasks.ts';
 
@@ -112,6 +112,7 @@ test('a claim of 10 touches few buffers on an empty queue, behind 100,000 waitin
   const tasks = claimed.parts[0] ?? [];
   const settle = settleStatement(
     tasks.map((task) => ({ taskId: task.id, claimNo: claimNoOf(task), kind: 'completed', output: 1 })),
+    { inProcesses: false },
   );
   expect((await explain(database, settle)).buffers).toBeLessThan(buffersMax);
   const failed = settleStatement(
@@ -121,6 +122,7 @@ test('a claim of 10 touches few buffers on an empty queue, behind 100,000 waitin
       kind: 'failed',
       error: { code: 'x', message: 'x' },
     })),
+    { inProcesses: false },
   );
   expect((await explain(database, failed)).buffers).toBeLessThan(1.5 * buffersMax);
   const beat = heartbeatStatement(
@@ -236,6 +238,9 @@ test('a heartbeat, and the end of a task in the record, are HOT updates: they wr
     claims.map((each) => ({ ...each, started: true, leaseMs: 30_000, timeoutGraceMs: 0 })),
   );
   expect(await updates(beat, 'queue_items')).toEqual({ updated: 20, hot: 20 });
-  const settle = settleStatement(claims.map((each) => ({ ...each, kind: 'completed', output: 'done' })));
+  const settle = settleStatement(
+    claims.map((each) => ({ ...each, kind: 'completed', output: 'done' })),
+    { inProcesses: false },
+  );
   expect(await updates(settle, 'tasks')).toEqual({ updated: 20, hot: 20 });
 });

@@ -10,7 +10,8 @@ import { enqueueKeyedTasks } from '../../src/queue/enqueue.ts';
 import { readTask } from '../../src/queue/read-tasks.ts';
 import { reapExpiredClaims } from '../../src/queue/reap.ts';
 import { replayDeadLetter, replayDeadLetters } from '../../src/queue/replay.ts';
-import { settleStatement, settleTasks } from '../../src/queue/settle.ts';
+import { settleTasks } from '../../src/queue/settle.ts';
+import { settleStatement } from '../../src/queue/settle-statement.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 import {
   claim,
@@ -97,9 +98,10 @@ describe('settle against reap', () => {
     await expireLease(database, id);
     const settler = await database.connect();
     await settler.query('begin isolation level read committed');
-    const { text, values } = settleStatement([
-      { taskId: id, claimNo: claimNoOf(task), kind: 'completed', output: 'done' },
-    ]);
+    const { text, values } = settleStatement(
+      [{ taskId: id, claimNo: claimNoOf(task), kind: 'completed', output: 'done' }],
+      { inProcesses: false },
+    );
     await settler.query(text, values);
     const reaping = reapExpiredClaims(database.db);
     await untilBlocked(database);
@@ -114,7 +116,9 @@ describe('settle against reap', () => {
     await expireLease(database, id);
     const reaper = await database.connect();
     await reaper.query('begin isolation level read committed');
-    const { text, values } = settleStatement([{ taskId: id, claimNo: claimNoOf(task), kind: 'lost' }]);
+    const { text, values } = settleStatement([{ taskId: id, claimNo: claimNoOf(task), kind: 'lost' }], {
+      inProcesses: false,
+    });
     await reaper.query(text, values);
     const completing = complete(database, task);
     await untilBlocked(database);

@@ -257,7 +257,7 @@ describe('waiting for the end', () => {
   test('whoever waits is told when another OS process ends the task', async ({ database }) => {
     const patient = openQueue(database.db, { pollIntervalMs: 10 * long });
     const id = await enqueue(database);
-    const waiting = patient.waitForEnd(id, { waitMs: 10 * long });
+    const waiting = patient.waitForEnd('task', id, { waitMs: 10 * long });
     const other = openDatabase({ url: database.url, listenUrl: null });
     const otherQueue = openQueue(other);
     const task = await claimOne({ queue: otherQueue });
@@ -277,19 +277,19 @@ describe('waiting for the end', () => {
     database,
   }) => {
     const id = await enqueue(database);
-    expect(await database.queue.waitForEnd(id, { waitMs: 20 })).toBe('waiting');
+    expect(await database.queue.waitForEnd('task', id, { waitMs: 20 })).toBe('waiting');
     await cancelTask(database.db, id);
-    expect(await database.queue.waitForEnd(id, { waitMs: long })).toBe('ended');
-    expect(await database.queue.waitForEnd('01890000-0000-7000-8000-000000000000', { waitMs: long })).toBe(
-      'not_found',
-    );
+    expect(await database.queue.waitForEnd('task', id, { waitMs: long })).toBe('ended');
+    expect(
+      await database.queue.waitForEnd('task', '01890000-0000-7000-8000-000000000000', { waitMs: long }),
+    ).toBe('not_found');
   });
 
   test('without hints, polling finds the end', async ({ database }) => {
     const deaf = openDatabase({ url: database.url, listenUrl: null });
     const queue = openQueue(deaf, { pollIntervalMs: 50 });
     const id = await enqueue(database);
-    const waiting = queue.waitForEnd(id, { waitMs: long });
+    const waiting = queue.waitForEnd('task', id, { waitMs: long });
     await complete(database, await claimOne(database, { waitMs: long }));
     expect(await waiting).toBe('ended');
     await queue.close();
@@ -298,14 +298,14 @@ describe('waiting for the end', () => {
 
   test('one whose caller has gone waits no longer', async ({ database }) => {
     const id = await enqueue(database);
-    expect(await database.queue.waitForEnd(id, { waitMs: 10 * long, signal: AbortSignal.abort() })).toBe(
-      'waiting',
-    );
+    expect(
+      await database.queue.waitForEnd('task', id, { waitMs: 10 * long, signal: AbortSignal.abort() }),
+    ).toBe('waiting');
   });
 
   test('a retry is not the end', async ({ database }) => {
     const id = await enqueue(database, { retry: { attempts: 2, delay: '1ms' } });
-    const waiting = database.queue.waitForEnd(id, { waitMs: long });
+    const waiting = database.queue.waitForEnd('task', id, { waitMs: long });
     await fail(database, await claimOne(database));
     await makeDue(database, id);
     await complete(database, await claimOne(database));

@@ -2,7 +2,7 @@
 
 import { parseTaskInput, type TaskInput } from '../../src/core/task-input.ts';
 import type { ClaimedTask, Outcome, SettleResult } from '../../src/core/task-source.ts';
-import { decodeToken } from '../../src/core/token.ts';
+import { type Claim, decodeToken } from '../../src/core/token.ts';
 import type { TestDatabase } from './database.ts';
 
 type With = Pick<TestDatabase, 'queue'>;
@@ -39,7 +39,7 @@ export async function claimOne(
 }
 
 export function settle({ queue }: With, task: ClaimedTask, outcome: Outcome): Promise<SettleResult> {
-  return queue.settle({ taskId: task.id, claimNo: claimNoOf(task), ...outcome });
+  return queue.settle({ ...claimOf(task), ...outcome });
 }
 
 export function complete(
@@ -58,10 +58,14 @@ export function fail(database: With, task: ClaimedTask, retry = true): Promise<S
   });
 }
 
+export function claimOf(task: Pick<ClaimedTask, 'id' | 'token'>): Claim {
+  const claim = decodeToken(task.token, task.id);
+  if (claim === null) throw new Error('not a token');
+  return claim;
+}
+
 export function claimNoOf(task: ClaimedTask): number {
-  const claimNo = decodeToken(task.token, task.id);
-  if (claimNo === null) throw new Error('not a token');
-  return claimNo;
+  return claimOf(task).claimNo;
 }
 
 /** Time is moved by moving the row's times. */

@@ -2,25 +2,13 @@
 import { z } from 'zod';
 import { SkipjackError } from '../../core/errors.ts';
 import { newId } from '../../core/ids.ts';
-import { claimTask } from '../../queue/claim-one.ts';
 import { claimFor } from '../claim.ts';
 import { releaseIfUndelivered } from '../delivery.ts';
-import { parseWhole } from '../http/endpoint.ts';
 import { notFound } from '../http/problem.ts';
 import type { ApiParts } from '../parts.ts';
-import { type ClaimBody, claimedTaskSchema, claimOneSchema, claimSchema } from '../schemas/claim.ts';
+import { claimedTaskSchema, claimOneSchema, claimSchema } from '../schemas/claim.ts';
 import { idOf, idParamsSchema } from '../schemas/parameters.ts';
 import { toClaimed } from '../views.ts';
-
-/** A claim, once what later versions bring has been refused by name. */
-export function parseClaim(body: unknown, pointer = ''): ClaimBody {
-  if (typeof body === 'object' && body !== null && Object.hasOwn(body, 'definition')) {
-    throw new SkipjackError('not_supported_yet', 'Definitions are not known to this version yet.', {
-      problems: [{ pointer: `${pointer}/definition`, message: 'is not supported yet' }],
-    });
-  }
-  return parseWhole(claimSchema, body, pointer);
-}
 
 export function addClaimRoutes(parts: ApiParts): void {
   const { endpoints, queue } = parts;
@@ -36,14 +24,12 @@ export function addClaimRoutes(parts: ApiParts): void {
         'Each goes to one caller, who holds it until its lease ends and says with the token what became of it. An empty list when nothing came in time. Tasks whose answer could not be delivered go back at once, unless there is a `claim_id` with which to ask again.',
       body: claimSchema,
       bodyExample: { queues: ['send-email'], limit: 1, worker: 'mailer-1', lease: '30s', wait: '30s' },
-      parseBody: (body) => parseClaim(body),
       answers: {
         200: {
           description: 'What was claimed',
           schema: z.object({ tasks: z.array(claimedTaskSchema) }).meta({ id: 'ClaimedTasks' }),
         },
       },
-      refusals: ['not_supported_yet'],
     })
     .serve(async ({ c, body }) => ({
       status: 200,
@@ -67,7 +53,7 @@ export function addClaimRoutes(parts: ApiParts): void {
     })
     .serve(async ({ c, params, body }) => {
       const id = idOf(params, 'task');
-      const result = await claimTask(queue.db, id, {
+      const result = await queue.claimOne(id, {
         worker: body.worker,
         leaseMs: body.lease,
         timeoutGraceMs: body.timeout_grace,
@@ -89,6 +75,8 @@ export function addClaimRoutes(parts: ApiParts): void {
           throw new SkipjackError('not_claimable', `The task is not due before ${result.availableAt}.`, {
             extra: { available_at: result.availableAt },
           });
+        case 'process_paused':
+          throw new SkipjackError('not_claimable', `Its process ${result.processId} is paused.`);
         case 'queue_paused':
           throw new SkipjackError('not_claimable', `The queue "${result.queue}" is paused.`);
         case 'not_found':

@@ -60,8 +60,7 @@ export function addHeartbeatRoutes({ endpoints, queue }: ApiParts): void {
     .serve(async ({ params, body }) => {
       const id = idOf(params, 'task');
       const result = await queue.heartbeat({
-        taskId: id,
-        claimNo: readToken({ id, token: body.token }),
+        ...readToken({ id, token: body.token }),
         started: body.started,
         leaseMs: body.lease,
         timeoutGraceMs: body.timeout_grace,
@@ -114,8 +113,7 @@ export function addHeartbeatRoutes({ endpoints, queue }: ApiParts): void {
           const lease = parseWhole(leaseItemSchema, item, pointer);
           const id = idOf(lease, 'task');
           const result = await queue.heartbeat({
-            taskId: id,
-            claimNo: readToken({ id, token: lease.token }, pointer),
+            ...readToken({ id, token: lease.token }, pointer),
             started: lease.started,
             leaseMs: rest.lease,
             timeoutGraceMs: rest.timeout_grace,

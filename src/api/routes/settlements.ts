@@ -16,7 +16,6 @@ import {
 } from '../schemas/settlement.ts';
 import { settleAttempt } from '../settle.ts';
 import { toClaimed } from '../views.ts';
-import { parseClaim } from './claims.ts';
 
 const settleSchema = z
   .strictObject({
@@ -122,7 +121,10 @@ export function addSettlementRoutes(parts: ApiParts): void {
           max: 1_000,
           rest: z.strictObject({ claim: z.unknown().optional() }),
         });
-        return { items, claim: rest.claim === undefined ? undefined : parseClaim(rest.claim, '/claim') };
+        return {
+          items,
+          claim: rest.claim === undefined ? undefined : parseWhole(claimSchema, rest.claim, '/claim'),
+        };
       },
       answers: {
         200: {

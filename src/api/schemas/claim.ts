@@ -54,9 +54,16 @@ export const claimSchema = z
       .meta({ description: 'Waits so long (at most 60s) for something to come', example: '30s' }),
     claim_id: claimIdSchema.optional(),
     name: z.string().min(1).max(200).optional().meta({ description: 'Only tasks of this name' }),
+    definition: z
+      .string()
+      .min(1)
+      .max(200)
+      .optional()
+      .meta({ description: 'Only tasks of processes of this definition' }),
     label: labelText.optional(),
     outputs: z.enum(['direct', 'all']).default('direct').meta({
-      description: 'Whose outputs `needs` holds: direct needs, or every ancestor. A single task has none',
+      description:
+        'Whose outputs `needs` holds: direct needs, or every task before it. A single task has none',
     }),
   })
   .meta({ id: 'Claim' });
@@ -88,8 +95,19 @@ export const claimedTaskSchema = z
     labels: z.record(z.string(), z.string()).nullable(),
     timeout: z.string().nullable(),
     started: z.boolean().meta({ description: 'False: held ahead; say with a heartbeat when it starts' }),
-    process: z.null().meta({ description: 'Null for a task that stands alone' }),
-    needs: z.record(z.string(), jsonSchema).meta({ description: 'Outputs of the tasks it needed' }),
+    process: z
+      .object({
+        id: z.string().meta({ format: 'uuid' }),
+        definition: z.string().nullable(),
+        version: z.int().nullable(),
+        input: jsonSchema,
+      })
+      .nullable()
+      .meta({ description: 'Null for a task that stands alone' }),
+    needs: z.record(z.string(), jsonSchema).meta({ description: 'Outputs of the tasks it needed, by name' }),
+    needs_links: z.record(z.string(), z.string()).meta({
+      description: 'Where the outputs are that are too large to come along: past 1 MiB for one task',
+    }),
     wait_ms: z.number(),
     created_at: z.string().meta({ format: 'date-time' }),
     lease_expires_at: z.string().meta({ format: 'date-time' }),
@@ -113,6 +131,7 @@ export const claimedTaskSchema = z
       started: true,
       process: null,
       needs: {},
+      needs_links: {},
       wait_ms: 4,
       created_at: '2026-01-31T12:00:00.000Z',
       lease_expires_at: '2026-01-31T12:00:30.004Z',

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Json } from '../../core/json.ts';
+import type { ClaimedTask } from '../../core/task-source.ts';
 import { type Checked, checkOutputText, outputBytesMax, tooLarge } from '../storable.ts';
 
 /**
@@ -16,10 +16,14 @@ export interface ExchangeFolder {
   outputPath: string;
 }
 
-export async function makeExchangeFolder(input: Json): Promise<ExchangeFolder> {
+export async function makeExchangeFolder({
+  input,
+  process,
+  needs,
+}: Pick<ClaimedTask, 'input' | 'process' | 'needs'>): Promise<ExchangeFolder> {
   const path = await mkdtemp(join(tmpdir(), 'skipjack-'));
   const inputPath = join(path, 'input.json');
-  await writeFile(inputPath, JSON.stringify({ input, process: null, needs: {} }), { mode: 0o600 });
+  await writeFile(inputPath, JSON.stringify({ input, process, needs }), { mode: 0o600 });
   return { path, inputPath, outputPath: join(path, 'output.json') };
 }
 

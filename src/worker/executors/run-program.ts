@@ -29,7 +29,7 @@ export async function runProgram(
     prepare: (folder: ExchangeFolder) => Promise<{ file: string; args: string[] }>;
   },
 ): Promise<Ending> {
-  const folder = await makeExchangeFolder(task.input);
+  const folder = await makeExchangeFolder(task);
   try {
     const program = await prepare(folder);
     const end = await runOsProcess(
@@ -41,6 +41,7 @@ export async function runProgram(
           SKIPJACK_TASK_ID: task.id,
           SKIPJACK_TASK_NAME: task.name,
           SKIPJACK_ATTEMPT: String(task.attempt),
+          ...(task.process === null ? {} : { SKIPJACK_PROCESS_ID: task.process.id }),
         }),
       },
       context,

@@ -1,3 +1,4 @@
+import type { Json } from '../../../src/core/json.ts';
 import type { NewTask } from '../../../src/core/task.ts';
 import type {
   ClaimedTask,
@@ -41,8 +42,14 @@ export class MemorySource implements TaskSource {
   before: { [Call in 'claim' | 'settle' | 'heartbeat']?: () => Promise<void> } = {};
   /** An aborted claim hands over what there is all the same. */
   handOverOnAbort = false;
+  /** Outputs of tasks that need not be here. */
+  readonly outputs = new Map<string, Json>();
   /** What the next claims are told of their leases. */
   leaseLeftMs = 30_000;
+
+  readOutput(taskId: string): Promise<Json> {
+    return Promise.resolve(this.outputs.get(taskId) ?? null);
+  }
 
   add(...tasks: NewTask[]): void {
     for (const task of tasks) {
@@ -109,7 +116,7 @@ export class MemorySource implements TaskSource {
     await this.before.heartbeat?.();
     return leases.map(({ id, token, started }): HeartbeatResult => {
       const row = this.rows.get(id);
-      if (!row?.claimed || encodeToken({ taskId: id, claimNo: row.claimNo }) !== token)
+      if (!row?.claimed || encodeToken({ taskId: id, claimNo: row.claimNo, processId: null }) !== token)
         return { kind: 'gone' };
       row.started ||= started;
       return row.cancelAsked
@@ -157,7 +164,10 @@ export class MemorySource implements TaskSource {
       row.started = tasks.length < startLimit;
       tasks.push({
         ...task,
-        token: encodeToken({ taskId: task.id, claimNo: row.claimNo }),
+        process: null,
+        needs: {},
+        large_needs: {},
+        token: encodeToken({ taskId: task.id, claimNo: row.claimNo, processId: null }),
         attempt: row.failures + 1,
         attempts_max: task.retry?.attempts ?? 1,
         started: row.started,
@@ -173,7 +183,7 @@ export class MemorySource implements TaskSource {
   #settleOne({ id, token, ...outcome }: Settlement): SettleResult {
     const row = this.rows.get(id);
     if (row === undefined) return { kind: 'not_found' };
-    const ours = row.claimed && encodeToken({ taskId: id, claimNo: row.claimNo }) === token;
+    const ours = row.claimed && encodeToken({ taskId: id, claimNo: row.claimNo, processId: null }) === token;
     if (!ours)
       return row.state === 'active' ? { kind: 'lease_lost' } : { kind: 'already_settled', state: row.state };
     row.claimed = false;

@@ -1,0 +1,38 @@
+/** Cancel: what waits ends at once, what runs is asked to stop; the process ends with the last of them. */
+import { type Database, inTransaction } from '../../database/connection.ts';
+import type { Hint } from '../../database/hints.ts';
+import { recordEvent } from './events.ts';
+import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
+import { stopProcesses } from './stop.ts';
+
+export type CancelProcessResult =
+  /** Also when it had been asked before. */
+  | { kind: 'cancelling' }
+  /** It is over, otherwise than by a cancel. */
+  | { kind: 'ended'; state: 'completed' | 'failed' }
+  | { kind: 'not_found' };
+
+export async function cancelProcess(
+  db: Database,
+  id: string,
+  options: MoveOptions = {},
+): Promise<CancelProcessResult> {
+  let hints: Hint[] = [];
+  const result = await inTransaction(db, async (tx): Promise<CancelProcessResult> => {
+    const process = await lockProcess(tx, id);
+    if (!process) return { kind: 'not_found' };
+    if (process.state === 'cancelling' || process.state === 'cancelled') return { kind: 'cancelling' };
+    requireRevision(process, options);
+    if (process.state === 'completed' || process.state === 'failed')
+      return { kind: 'ended', state: process.state };
+    await tx.query(
+      `update skipjack.processes set state = 'cancelling', revision = revision + 1 where id = $1`,
+      [id],
+    );
+    await recordEvent(tx, { processId: id, event: 'cancel_requested', by: options.by });
+    hints = await stopProcesses(tx, { whole: [id] });
+    return { kind: 'cancelling' };
+  });
+  for (const hint of hints) db.hints.announce(hint);
+  return result;
+}

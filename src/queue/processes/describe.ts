@@ -1,0 +1,112 @@
+/**
+ * What a task of a process runs and what it gets: its part of the plan, the input of its process, the outputs of
+ * the tasks before it. Read after the claim has committed, for everything that was claimed at once: outputs of
+ * ended needs do not change while a task that needs them is active.
+ *
+ * Outputs are handed over up to a bound; past it a task gets the ids of the tasks that have them.
+ */
+import type { Json } from '../../core/json.ts';
+import type { Plan } from '../../core/plan.ts';
+import { readSpec } from '../../core/task.ts';
+import type { ClaimedTask, ClaimRequest } from '../../core/task-source.ts';
+import type { Database } from '../../database/connection.ts';
+import type { TakenTask } from '../claimed-task.ts';
+import type { PlanCache } from './plans.ts';
+
+/** Of the outputs that come along with one task, as Postgres stores them. */
+const outputBytesMax = 1024 * 1024;
+
+export interface ToDescribe {
+  task: TakenTask;
+  outputs: NonNullable<ClaimRequest['outputs']>;
+}
+
+interface ProcessRow {
+  id: string;
+  definition: string | null;
+  version: number | null;
+  input: Json;
+}
+
+interface OutputRow {
+  wanted_by: number;
+  id: string;
+  name: string;
+  output: Json;
+  is_large: boolean;
+}
+
+/** Answers in the order of `claimed`. */
+export async function describeTasks(
+  db: Database,
+  plans: PlanCache,
+  claimed: ToDescribe[],
+): Promise<ClaimedTask[]> {
+  const places = claimed.flatMap(({ task }) => task.place ?? []);
+  const known = await plans.get(places.map((place) => place.definition_id));
+  const wanted = claimed.map(({ task, outputs }) => ({
+    process_id: task.place?.process_id ?? null,
+    ordinals: task.place
+      ? ordinalsBefore(known.get(task.place.definition_id), task.place.ordinal, outputs)
+      : [],
+  }));
+  const { rows } = await db.pool.query<{ processes: ProcessRow[] | null; outputs: OutputRow[] | null }>(
+    `with wanted as materialized (
+       select * from jsonb_to_recordset($2::jsonb) as wanted (number integer, process_id uuid, ordinals integer[])
+     ), found as materialized (
+       select wanted.number, task.id, task.name, task.ordinal,
+         sum(coalesce(pg_column_size(task.output), 0)) over (
+           partition by wanted.number order by pg_column_size(task.output) nulls first, task.ordinal
+           rows unbounded preceding) > ${outputBytesMax} as is_large
+       from wanted
+       cross join lateral unnest(wanted.ordinals) as need (ordinal)
+       cross join lateral (
+         select task.id, task.name, task.ordinal, task.output
+         from skipjack.tasks as task
+         where task.process_id = wanted.process_id and task.ordinal = need.ordinal and task.state = 'completed'
+         limit 1
+       ) as task
+     )
+     select
+       (select jsonb_agg(jsonb_build_object('id', process.id, 'definition', process.name, 'version', definition.version,
+          'input', coalesce(given.input, '{}')))
+        from skipjack.processes as process
+        join skipjack.definitions as definition on definition.id = process.definition_id
+        left join skipjack.process_inputs as given on given.process_id = process.id
+        where process.id = any ($1::uuid[])) as processes,
+       (select jsonb_agg(jsonb_build_object('wanted_by', found.number, 'id', found.id, 'name', found.name,
+          'is_large', found.is_large, 'output', case when not found.is_large then (
+            select output from skipjack.tasks where id = found.id) end) order by found.ordinal)
+        from found) as outputs`,
+    [
+      [...new Set(places.map((place) => place.process_id))],
+      JSON.stringify(wanted.map((each, number) => ({ number, ...each }))),
+    ],
+  );
+  const processes = new Map((rows[0]?.processes ?? []).map((row) => [row.id, row]));
+  const outputs = claimed.map((): OutputRow[] => []);
+  for (const row of rows[0]?.outputs ?? []) outputs[row.wanted_by]?.push(row);
+  return claimed.map(({ task: { place, ...task } }, number) => {
+    if (place === null) return task;
+    const planned = known.get(place.definition_id)?.tasks[place.ordinal - 1];
+    const own = outputs[number] ?? [];
+    return {
+      ...task,
+      spec: readSpec(planned?.spec ?? null),
+      input: planned?.input ?? null,
+      process: processes.get(place.process_id) ?? null,
+      needs: Object.fromEntries(own.filter((row) => !row.is_large).map((row) => [row.name, row.output])),
+      large_needs: Object.fromEntries(own.filter((row) => row.is_large).map((row) => [row.name, row.id])),
+    };
+  });
+}
+
+/** Ordinals of the direct needs, or of all that the task follows from. */
+function ordinalsBefore(plan: Plan | undefined, ordinal: number, outputs: ToDescribe['outputs']): number[] {
+  const direct = plan?.tasks[ordinal - 1]?.needs ?? [];
+  if (outputs === 'direct') return direct;
+  const before = new Set(direct);
+  // A set is walked in the order of insertion, and what is added on the way is still visited.
+  for (const need of before) for (const earlier of plan?.tasks[need - 1]?.needs ?? []) before.add(earlier);
+  return [...before];
+}

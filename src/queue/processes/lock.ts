@@ -1,0 +1,49 @@
+/**
+ * The lock of a process: whoever moves a task of it, or the process itself, holds it. Taken first, all that a
+ * transaction will need in one statement and by id, so that no two wait for each other in a ring. What is read
+ * under it must be read by a later statement: the one that waited sees what was before the wait.
+ */
+import { SkipjackError } from '../../core/errors.ts';
+import type { ProcessState } from '../../core/process.ts';
+import type { Transaction } from '../../database/connection.ts';
+
+export interface LockedProcess {
+  id: string;
+  state: ProcessState;
+  paused: boolean;
+  fail_fast: boolean;
+  revision: number;
+}
+
+export async function lockProcesses(tx: Transaction, ids: string[]): Promise<void> {
+  await tx.query('select from skipjack.processes where id = any ($1::uuid[]) order by id for no key update', [
+    ids,
+  ]);
+}
+
+/** Locks one process and reads it as it is then. Null: there is none. */
+export async function lockProcess(tx: Transaction, id: string): Promise<LockedProcess | null> {
+  await lockProcesses(tx, [id]);
+  const { rows } = await tx.query<Omit<LockedProcess, 'revision'> & { revision: string }>(
+    'select id, state, paused, fail_fast, revision from skipjack.processes where id = $1',
+    [id],
+  );
+  return rows[0] ? { ...rows[0], revision: Number(rows[0].revision) } : null;
+}
+
+/** What a move on a process may bring along: who asks, and which revision they have seen. */
+export interface MoveOptions {
+  by?: string | null;
+  /** Null: any. The move is refused when the process has moved since. */
+  ifRevision?: number | null;
+}
+
+/** @throws SkipjackError `precondition_failed` */
+export function requireRevision(process: LockedProcess, { ifRevision = null }: MoveOptions): void {
+  if (ifRevision === null || ifRevision === process.revision) return;
+  throw new SkipjackError(
+    'precondition_failed',
+    `The process has moved since: it is at revision ${process.revision}, not ${ifRevision}. Read it again, then decide.`,
+    { extra: { revision: process.revision } },
+  );
+}

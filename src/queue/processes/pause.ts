@@ -1,0 +1,55 @@
+/** Pausing a process: none of its tasks is handed out until it is resumed; what runs goes on. */
+import { type Database, inTransaction } from '../../database/connection.ts';
+import { recordEvent } from './events.ts';
+import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
+
+export type PauseProcessResult =
+  /** Also when it was so before. */
+  { kind: 'done' } | { kind: 'ended'; state: string } | { kind: 'not_found' };
+
+export async function setProcessPaused(
+  db: Database,
+  id: string,
+  paused: boolean,
+  options: MoveOptions = {},
+): Promise<PauseProcessResult> {
+  let lines: [string, number][] = [];
+  const result = await inTransaction(db, async (tx): Promise<PauseProcessResult> => {
+    const process = await lockProcess(tx, id);
+    if (!process) return { kind: 'not_found' };
+    if (process.paused === paused && !isOver(process.state)) return { kind: 'done' };
+    requireRevision(process, options);
+    if (isOver(process.state)) return { kind: 'ended', state: process.state };
+    await tx.query('update skipjack.processes set paused = $2, revision = revision + 1 where id = $1', [
+      id,
+      paused,
+    ]);
+    await recordEvent(tx, { processId: id, event: paused ? 'paused' : 'resumed', by: options.by });
+    // In the order of their ids, as settle locks them; the update then waits for nobody.
+    await tx.query(
+      `select
+       from (select id from skipjack.tasks where process_id = $1 and state = 'active' order by id) as task
+       cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
+      [id],
+    );
+    const { rows } = await tx.query<{ queue: string; priority: number }>(
+      `with held as (
+         update skipjack.queue_items as item set held = $2
+         from skipjack.tasks as task
+         where task.process_id = $1 and task.state = 'active' and item.task_id = task.id
+         returning item.queue, item.priority
+       )
+       select distinct queue, priority from held`,
+      [id, paused],
+    );
+    lines = paused ? [] : rows.map((row) => [row.queue, row.priority]);
+    return { kind: 'done' };
+  });
+  if (lines.length > 0) db.hints.announce({ lines, putBack: true });
+  return result;
+}
+
+/** One that is being cancelled has nothing left to hold. */
+function isOver(state: string): boolean {
+  return !['running', 'failing'].includes(state);
+}
