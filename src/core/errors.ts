@@ -51,6 +51,15 @@ export interface Problem {
   pointer?: string;
   code?: string;
   message: string;
+  /** In the text of a definition, counted from 1. */
+  line?: number;
+  column?: number;
+  /** That line of the text, or the part of it around the column. */
+  excerpt?: string;
+  /** What may have been meant. */
+  suggestion?: string;
+  /** Other places that the problem is about: the first of two equal names. */
+  related?: { line: number; column: number; message: string; excerpt?: string }[];
 }
 
 /** An error that a person or program is meant to see. */

@@ -5,7 +5,7 @@
  * does: it recurses into what is nested, and makes an Error with a stack for each thing it stumbles over, of
  * which two megabytes of commas have two million (measured: 4 GB).
  */
-import { Composer, type CST, type Document, Lexer, Parser } from 'yaml';
+import { Composer, type CST, type Document, type ErrorCode, Lexer, Parser } from 'yaml';
 import { jsonLimits } from '../core/json.ts';
 import type { ProblemList } from './problem.ts';
 
@@ -27,6 +27,9 @@ const composerOptions = {
   logLevel: 'silent',
 } as const;
 
+/** Where the composer says that an error is. */
+type ErrorSource = number | [start: number, end: number] | { offset: number };
+
 /** Thrown out of the parser to stop it; what is wrong has been noted. */
 class Stop extends Error {}
 
@@ -36,7 +39,7 @@ export function composeDocument(text: string, problems: ProblemList): Document.P
     problems.add({ path: [], of: 'key', code, message: cut(message) }, () => ({ offset }));
   const composer = new Composer(composerOptions);
   // Private, but the only way to stop the composer at the hundredth error instead of the millionth.
-  composer['onError'] = (source, _code, message, isWarning) => {
+  composer['onError'] = (source: ErrorSource, _code: ErrorCode, message: string, isWarning?: boolean) => {
     if (isWarning) return;
     note('invalid_yaml', offsetOf(source), message);
     if (problems.isFull) throw new Stop();
@@ -87,11 +90,12 @@ export function composeDocument(text: string, problems: ProblemList): Document.P
 }
 
 function depthOf(stack: CST.Token[]): number {
-  return stack.filter(({ type }) => type === 'block-map' || type === 'block-seq' || type === 'flow-collection')
-    .length;
+  return stack.filter(
+    ({ type }) => type === 'block-map' || type === 'block-seq' || type === 'flow-collection',
+  ).length;
 }
 
-function offsetOf(source: Parameters<Composer['onError']>[0]): number {
+function offsetOf(source: ErrorSource): number {
   if (typeof source === 'number') return source;
   return Array.isArray(source) ? source[0] : source.offset;
 }

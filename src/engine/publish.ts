@@ -49,31 +49,30 @@ export async function publishDefinition(
   });
 }
 
+/** The id of the inline definition with this text; null: it has not been here. */
+export async function findInlineDefinition(db: Database, source: string): Promise<string | null> {
+  const { rows } = await db.pool.query<{ id: string }>(
+    'select id from skipjack.definitions where name is null and checksum = $1',
+    [checksumOf(source)],
+  );
+  return rows[0]?.id ?? null;
+}
+
 /** A nameless version, one for each text: what an inline definition runs by. Answers its id. */
 export async function keepInlineDefinition(
   db: Database,
   { source, plan }: CheckedDefinition,
 ): Promise<string> {
-  const checksum = checksumOf(source);
-  const find = async () => {
-    const { rows } = await db.pool.query<{ id: string }>(
-      'select id from skipjack.definitions where name is null and checksum = $1',
-      [checksum],
-    );
-    return rows[0]?.id;
-  };
-  const known = await find();
-  if (known) return known;
   const { rows } = await db.pool.query<{ id: string }>(
     `insert into skipjack.definitions (id, checksum, source, plan, created_at)
      values ($1, $2, $3, $4::jsonb, clock_timestamp())
      on conflict (checksum) where name is null do nothing
      returning id`,
-    [newId(), checksum, source, JSON.stringify(plan)],
+    [newId(), checksumOf(source), source, JSON.stringify(plan)],
   );
   // Nothing came back: another made it in between, and has committed, for the insert waited for it.
-  const id = rows[0]?.id ?? (await find());
-  if (id === undefined) throw new Error('an inline definition vanished while it was being made');
+  const id = rows[0]?.id ?? (await findInlineDefinition(db, source));
+  if (id === null) throw new Error('an inline definition vanished while it was being made');
   return id;
 }
 

@@ -103,7 +103,7 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
   const processSettles = Array.from({ length: processLanes }, () => settleLine(1));
   const plans = createPlanCache(db);
   const descriptions = createBatcher({
-    flush: (claimed: ToDescribe[]) => describeTasks(db, plans, claimed),
+    flush: (tasks: ToDescribe[]) => describeTasks(db, plans, tasks),
     itemsMax: 500,
     lanes: 2,
     ...faults(),
@@ -154,13 +154,11 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     return line;
   }
 
-  function describe(
-    task: TakenTask,
+  async function describe(
+    { place, ...task }: TakenTask,
     outputs: ClaimRequest['outputs'] = 'direct',
-  ): Promise<ClaimedTask> | ClaimedTask {
-    if (task.place !== null) return descriptions.add({ task, outputs });
-    const { place, ...whole } = task;
-    return whole;
+  ): Promise<ClaimedTask> {
+    return place === null ? task : { ...task, ...(await descriptions.add({ place, outputs })) };
   }
 
   function settleLineOf({ processId }: ClaimOutcome) {

@@ -10,16 +10,19 @@ import type { Plan } from '../../core/plan.ts';
 import { readSpec } from '../../core/task.ts';
 import type { ClaimedTask, ClaimRequest } from '../../core/task-source.ts';
 import type { Database } from '../../database/connection.ts';
-import type { TakenTask } from '../claimed-task.ts';
+import type { Place } from '../claimed-task.ts';
 import type { PlanCache } from './plans.ts';
 
 /** Of the outputs that come along with one task, as Postgres stores them. */
 const outputBytesMax = 1024 * 1024;
 
 export interface ToDescribe {
-  task: TakenTask;
+  place: Place;
   outputs: NonNullable<ClaimRequest['outputs']>;
 }
+
+/** What the process gives to a task. */
+export type Described = Pick<ClaimedTask, 'spec' | 'input' | 'process' | 'needs' | 'large_needs'>;
 
 interface ProcessRow {
   id: string;
@@ -36,19 +39,17 @@ interface OutputRow {
   is_large: boolean;
 }
 
-/** Answers in the order of `claimed`. */
+/** Answers in the order of `tasks`. */
 export async function describeTasks(
   db: Database,
   plans: PlanCache,
-  claimed: ToDescribe[],
-): Promise<ClaimedTask[]> {
-  const places = claimed.flatMap(({ task }) => task.place ?? []);
-  const known = await plans.get(places.map((place) => place.definition_id));
-  const wanted = claimed.map(({ task, outputs }) => ({
-    process_id: task.place?.process_id ?? null,
-    ordinals: task.place
-      ? ordinalsBefore(known.get(task.place.definition_id), task.place.ordinal, outputs)
-      : [],
+  tasks: ToDescribe[],
+): Promise<Described[]> {
+  const known = await plans.get(tasks.map(({ place }) => place.definition_id));
+  const wanted = tasks.map(({ place, outputs }, number) => ({
+    number,
+    process_id: place.process_id,
+    ordinals: ordinalsBefore(known.get(place.definition_id), place.ordinal, outputs),
   }));
   const { rows } = await db.pool.query<{ processes: ProcessRow[] | null; outputs: OutputRow[] | null }>(
     `with wanted as materialized (
@@ -78,20 +79,15 @@ export async function describeTasks(
           'is_large', found.is_large, 'output', case when not found.is_large then (
             select output from skipjack.tasks where id = found.id) end) order by found.ordinal)
         from found) as outputs`,
-    [
-      [...new Set(places.map((place) => place.process_id))],
-      JSON.stringify(wanted.map((each, number) => ({ number, ...each }))),
-    ],
+    [[...new Set(tasks.map(({ place }) => place.process_id))], JSON.stringify(wanted)],
   );
   const processes = new Map((rows[0]?.processes ?? []).map((row) => [row.id, row]));
-  const outputs = claimed.map((): OutputRow[] => []);
+  const outputs = tasks.map((): OutputRow[] => []);
   for (const row of rows[0]?.outputs ?? []) outputs[row.wanted_by]?.push(row);
-  return claimed.map(({ task: { place, ...task } }, number) => {
-    if (place === null) return task;
+  return tasks.map(({ place }, number) => {
     const planned = known.get(place.definition_id)?.tasks[place.ordinal - 1];
     const own = outputs[number] ?? [];
     return {
-      ...task,
       spec: readSpec(planned?.spec ?? null),
       input: planned?.input ?? null,
       process: processes.get(place.process_id) ?? null,

@@ -1,0 +1,177 @@
+/** Text → a checked plan, or everything that is wrong with it. */
+import type { Json } from '../core/json.ts';
+import { type Plan, type PlannedTask, planLimits } from '../core/plan.ts';
+import { type Check, check, isJsonMap, type JsonMap, nameKind } from './check.ts';
+import { composeDocument } from './compose.ts';
+import { readInputRules } from './input-rules.ts';
+import { laterDefinitionKeys, refuseLaterKeys } from './later.ts';
+import { linkNeeds, readNeeds } from './needs.ts';
+import { type DefinitionProblem, type Finding, ProblemList, toPointer } from './problem.ts';
+import { readDocument } from './read-document.ts';
+import { definitionSchema } from './schemas.ts';
+import { SourceText } from './source-text.ts';
+import { Suggester } from './suggest.ts';
+import { type LooseTask, readDefaults, readTask } from './tasks.ts';
+
+export type ParsedDefinition =
+  | { kind: 'valid'; plan: Plan }
+  | { kind: 'invalid'; problems: DefinitionProblem[] };
+
+/** As JSON. Aliases and `defaults.env` let two megabytes of text stand for gigabytes. */
+const planBytesMax = 8 * planLimits.sourceBytesMax;
+
+/**
+ * Reads a definition, YAML 1.2 or JSON, as text or as the bytes of a file.
+ *
+ * Problems are gathered: those of the syntax, or else those of every value and of the graph, in the order of the
+ * text; at most a hundred, and how many more there are.
+ *
+ * @example
+ * parseDefinition('tasks: [{ name: A }, { name: B, needs: A }]') // { kind: 'valid', plan: … }
+ */
+export function parseDefinition(source: string | Uint8Array): ParsedDefinition {
+  const text = toText(source);
+  if (typeof text !== 'string') return { kind: 'invalid', problems: [text] };
+  const problems = new ProblemList();
+  const composed = composeDocument(text, problems);
+  if (composed === null) return invalid(problems, text);
+  const document = readDocument(composed, problems);
+  const { offsetOf } = document;
+  const report = (finding: Finding) =>
+    problems.add(finding, () => ({
+      offset: offsetOf(finding.path, finding.of),
+      relatedOffsets: finding.related?.map(({ path, of }) => offsetOf(path, of)) ?? [],
+    }));
+  const plan = readDefinition(document.value, { report, suggester: new Suggester() });
+  if (plan !== null && problems.count === 0) return { kind: 'valid', plan };
+  return invalid(problems, text);
+}
+
+/** Without a byte order mark, which no column counts. */
+function toText(source: string | Uint8Array): string | DefinitionProblem {
+  const refuse = (code: string, message: string) => ({ pointer: '', line: 1, column: 1, code, message });
+  const bytes = typeof source === 'string' ? Buffer.byteLength(source) : source.byteLength;
+  if (bytes > planLimits.sourceBytesMax) {
+    return refuse('too_large', `is larger than ${planLimits.sourceBytesMax} bytes`);
+  }
+  if (typeof source === 'string') return source.replace(/^\ufeff/, '');
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(source);
+  } catch {
+    return refuse('not_utf8', 'is not text in UTF-8');
+  }
+}
+
+/** The plan; null, or of no use, if there are problems. */
+function readDefinition(value: Json, checks: Check): Plan | null {
+  const { report } = checks;
+  if (!isJsonMap(value)) {
+    const what = value === null ? 'there is nothing here' : `this is ${nameKind(value)}`;
+    report({ path: [], code: 'wrong_type', message: `a definition is a map with tasks, but ${what}` });
+    return null;
+  }
+  const definition = refuseLaterKeys(value, laterDefinitionKeys, { path: [], report });
+  check(definitionSchema, definition, [], checks);
+  const input = definition.input === undefined ? null : readInputRules(definition.input, checks);
+  const defaults = readDefaults(definition.defaults, checks);
+  const tasks = readTasks(definition, { ...checks, defaults: defaults ?? {} });
+  if (tasks === null) return null;
+  return {
+    name: typeof definition.name === 'string' ? definition.name : null,
+    fail_fast: definition.fail_fast !== false,
+    input,
+    tasks,
+  };
+}
+
+function readTasks(
+  { tasks: value }: JsonMap,
+  { defaults, ...checks }: Check & { defaults: JsonMap },
+): PlannedTask[] | null {
+  const { report } = checks;
+  const path = ['tasks'];
+  if (value === undefined) {
+    report({
+      path,
+      of: 'map',
+      code: 'missing_key',
+      message: 'tasks is missing: a definition has at least one',
+    });
+    return null;
+  }
+  if (value === null || (Array.isArray(value) && value.length === 0)) {
+    report({ path, code: 'no_tasks', message: 'there are no tasks: a definition has at least one' });
+    return null;
+  }
+  if (!Array.isArray(value)) {
+    report({ path, code: 'wrong_type', message: `tasks must be a list, not ${nameKind(value)}` });
+    return null;
+  }
+  if (value.length > planLimits.tasksMax) {
+    const message = `there are ${value.length} tasks, more than ${planLimits.tasksMax}`;
+    report({ path, code: 'too_many_tasks', message });
+    return null;
+  }
+  const tasks: (LooseTask | null)[] = [];
+  let bytes = 0;
+  for (const [index, each] of value.entries()) {
+    const task = readTask(each, index, { defaults, ...checks });
+    bytes += task === null ? 0 : Buffer.byteLength(JSON.stringify(task));
+    if (bytes > planBytesMax) {
+      const message = `the tasks are larger than ${planBytesMax} bytes, with their defaults and aliases written out`;
+      report({ path, code: 'too_large', message });
+      return null;
+    }
+    tasks.push(task);
+  }
+  return link(value, tasks, checks);
+}
+
+/** Also where tasks are wrong in themselves: all problems are wanted. */
+function link(values: Json[], tasks: (LooseTask | null)[], checks: Check): PlannedTask[] | null {
+  const needs = linkNeeds(
+    values.map((value, index) => {
+      if (!isJsonMap(value)) return { name: null, needs: [] };
+      const name = typeof value.name === 'string' ? value.name : null;
+      return { name, needs: readNeeds(value.needs, ['tasks', index, 'needs'], checks) };
+    }),
+    checks,
+  );
+  const dependents: number[][] = needs.map(() => []);
+  for (const [index, ordinals] of needs.entries()) {
+    for (const ordinal of ordinals) dependents[ordinal - 1]?.push(index + 1);
+  }
+  const linked = tasks.flatMap((task, index) =>
+    task === null ? [] : [{ ...task, needs: needs[index] ?? [], dependents: dependents[index] ?? [] }],
+  );
+  return linked.length === tasks.length ? linked : null;
+}
+
+function invalid(list: ProblemList, text: string): ParsedDefinition {
+  const source = new SourceText(text);
+  const sorted = list.kept.toSorted((a, b) => a.offset - b.offset);
+  const problems = sorted.map((finding): DefinitionProblem => {
+    const suggestion = finding.suggest?.();
+    const related = finding.related?.map(({ message }, index) => ({
+      ...source.place(finding.relatedOffsets?.[index] ?? finding.offset),
+      message,
+    }));
+    const { line, column, excerpt } = source.place(finding.offset);
+    return {
+      pointer: toPointer(finding.path),
+      line,
+      column,
+      code: finding.code,
+      message: finding.message,
+      ...(suggestion === undefined ? {} : { suggestion }),
+      excerpt,
+      ...(related?.length ? { related } : {}),
+    };
+  });
+  const last = problems.at(-1);
+  if (list.left > 0 && last) {
+    const message = `and ${list.left} more`;
+    problems.push({ pointer: '', line: last.line, column: last.column, code: 'more_problems', message });
+  }
+  return { kind: 'invalid', problems };
+}

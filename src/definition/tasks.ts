@@ -1,0 +1,105 @@
+/** `tasks` and `defaults`: each task is checked, and made what the engine reads. */
+import { SkipjackError } from '../core/errors.ts';
+import type { Json } from '../core/json.ts';
+import type { PlannedTask } from '../core/plan.ts';
+import { parseTaskInput } from '../core/task-input.ts';
+import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
+import { laterDefaultsKeys, laterTaskKeys, refuseLaterKeys, refuseTemplates } from './later.ts';
+import type { Path } from './problem.ts';
+import { defaultsSchema, retrySchema, taskSchema } from './schemas.ts';
+
+/** A task without its place in the graph. */
+export type LooseTask = Omit<PlannedTask, 'needs' | 'dependents'>;
+
+/** What every task begins with; null if there is something wrong with it, which has been reported. */
+export function readDefaults(value: Json | undefined, checks: Check): JsonMap | null {
+  if (value === undefined) return {};
+  const path = ['defaults'];
+  if (!isJsonMap(value)) {
+    checks.report({ path, code: 'wrong_type', message: `defaults must be a map, not ${nameKind(value)}` });
+    return null;
+  }
+  const known = refuseLaterKeys(value, laterDefaultsKeys, { path, report: checks.report });
+  const isRetryFine = checkRetry(known.retry, path, checks);
+  const isFine = check(defaultsSchema, known, path, checks);
+  refuseTemplates(known, { path, report: checks.report });
+  return isRetryFine && isFine ? known : null;
+}
+
+/**
+ * One task as it will run, by the same rules as a task on its own; null if there is something wrong with it, which
+ * has been reported.
+ */
+export function readTask(
+  value: Json,
+  index: number,
+  { defaults, ...checks }: Check & { defaults: JsonMap },
+): LooseTask | null {
+  const path: Path = ['tasks', index];
+  const { report } = checks;
+  if (!isJsonMap(value)) {
+    const message = `a task is a map with a name, not ${nameKind(value)}`;
+    report({ path, code: 'wrong_type', message });
+    return null;
+  }
+  const task = refuseLaterKeys(value, laterTaskKeys, { path, report });
+  const isRetryFine = checkRetry(task.retry, path, checks);
+  const isFine = check(taskSchema, task, path, checks);
+  refuseTemplates(task, { path, report });
+  if (!isRetryFine || !isFine || task !== value) return null;
+  return normalise(withDefaults(task, defaults), path, checks);
+}
+
+function checkRetry(retry: Json | undefined, path: Path, checks: Check): boolean {
+  if (retry === undefined) return true;
+  if (isJsonMap(retry)) return check(retrySchema, retry, [...path, 'retry'], checks);
+  const message = `retry must be a map, not ${nameKind(retry)}`;
+  checks.report({ path: [...path, 'retry'], code: 'wrong_type', message });
+  return false;
+}
+
+/** `retry` and `env` key by key; `env` only where there is something that has one. */
+function withDefaults(task: JsonMap, defaults: JsonMap): JsonMap {
+  const { env, retry, ...others } = defaults;
+  const merged: JsonMap = { ...others, ...task };
+  if (isJsonMap(retry)) merged.retry = { ...retry, ...(task.retry as JsonMap | undefined) };
+  if (isJsonMap(env) && (task.command !== undefined || task.run !== undefined)) {
+    merged.env = { ...env, ...(task.env as JsonMap | undefined) };
+  }
+  return merged;
+}
+
+function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | null {
+  const { description: _description, needs: _needs, continue_on_error, ...single } = merged;
+  try {
+    const { name, queue, priority, spec, input, labels, retry, timeout_ms } = parseTaskInput(single);
+    return {
+      name,
+      queue,
+      priority,
+      spec,
+      input,
+      labels,
+      retry,
+      timeout_ms,
+      continue_on_error: continue_on_error === true,
+    };
+  } catch (error) {
+    if (!(error instanceof SkipjackError)) throw error;
+    for (const { pointer = '', message } of error.problems) {
+      const parts = fromPointer(pointer);
+      const text = message.startsWith('a task ') ? message : `${subjectOf(parts)} ${message}`;
+      report({ path: [...path, ...parts], code: 'invalid_value', message: text });
+    }
+    return null;
+  }
+}
+
+/** Of a pointer's numbers, those of `args` alone are indexes. */
+function fromPointer(pointer: string): (string | number)[] {
+  const parts = pointer.split('/').slice(1);
+  return parts.map((part) => {
+    const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
+    return parts[0] === 'args' && /^\d+$/.test(key) ? Number(key) : key;
+  });
+}

@@ -1,0 +1,29 @@
+import type { VisibleTaskState } from '../core/task.ts';
+import type { Database } from '../database/connection.ts';
+import type { Place } from '../queue/claimed-task.ts';
+
+export interface ActiveRow {
+  id: string;
+  name: string;
+  /** Its place among the tasks of its process, counted from 1. */
+  ordinal: number;
+  queue: string;
+  state: VisibleTaskState;
+  /** Who holds it. */
+  worker: string | null;
+}
+
+/** The active tasks of a process in the order of its definition. Null: there is no such process. */
+export async function readActive(db: Database, id: string): Promise<(ActiveRow & { place: Place })[] | null> {
+  const { rows } = await db.pool.query<{ tasks: (ActiveRow & { place: Place })[] | null }>(
+    `select (
+       select jsonb_agg(jsonb_build_object('id', task.id, 'name', task.name, 'ordinal', task.ordinal, 'queue', task.queue,
+         'state', task.state, 'worker', task.worker, 'place', jsonb_build_object('process_id', process.id,
+           'definition_id', process.definition_id, 'ordinal', task.ordinal)) order by task.ordinal)
+       from skipjack.task_status as task
+       where task.process_id = process.id and task.state in ('scheduled', 'ready', 'running')) as tasks
+     from skipjack.processes as process where process.id = $1`,
+    [id],
+  );
+  return rows[0] ? (rows[0].tasks ?? []) : null;
+}

@@ -1,0 +1,77 @@
+/** Reading what was published. */
+import type { Plan } from '../core/plan.ts';
+import type { Database } from '../database/connection.ts';
+
+export interface DefinitionSummary {
+  id: string;
+  name: string;
+  version: number;
+  tasks: number;
+  checksum: string;
+  created_at: string;
+}
+
+export interface DefinitionView extends DefinitionSummary {
+  /** As it was published. */
+  source: string;
+  plan: Plan;
+}
+
+interface Row extends Omit<DefinitionView, 'created_at'> {
+  created_at: Date;
+}
+
+const summaryColumns = `id, name, version, jsonb_array_length(plan -> 'tasks') as tasks, checksum, created_at`;
+
+/** The newest version of each name, by name; `after` is the last name of the page before. */
+export async function listDefinitions(
+  db: Database,
+  page: { limit: number; after?: string },
+): Promise<DefinitionSummary[]> {
+  // From name to name through definitions_versions: a name with many versions costs one probe.
+  const { rows } = await db.pool.query<Row>(
+    `with recursive newest as (
+       (select id, name from skipjack.definitions where name > $1 order by name, version desc limit 1)
+       union all
+       select next.id, next.name
+       from newest
+       cross join lateral (
+         select id, name from skipjack.definitions where name > newest.name order by name, version desc limit 1
+       ) as next
+     )
+     select ${summaryColumns} from skipjack.definitions
+     where id in (select id from newest limit ${Number(page.limit)}) order by name`,
+    [page.after ?? ''],
+  );
+  return rows.map(toSummary);
+}
+
+/** The newest version unless one is named. Null: there is none. */
+export async function readDefinition(
+  db: Database,
+  name: string,
+  version?: number,
+): Promise<DefinitionView | null> {
+  const { rows } = await db.pool.query<Row>(
+    `select ${summaryColumns}, source, plan from skipjack.definitions
+     where name = $1 and version = coalesce($2, version) order by version desc limit 1`,
+    [name, version ?? null],
+  );
+  return rows[0] ? { ...toSummary(rows[0]), source: rows[0].source, plan: rows[0].plan } : null;
+}
+
+/** For "did you mean": the first thousand. */
+export async function listDefinitionNames(db: Database): Promise<string[]> {
+  return (await listDefinitions(db, { limit: 1_000 })).map(({ name }) => name);
+}
+
+function toSummary(row: Row): DefinitionSummary {
+  return {
+    id: row.id,
+    name: row.name,
+    version: row.version,
+    tasks: row.tasks,
+    checksum: row.checksum,
+    created_at: row.created_at.toISOString(),
+  };
+}

@@ -1,0 +1,192 @@
+/** Reading processes: one, whole; many, without their payloads; what happened to one. */
+import type { Json } from '../core/json.ts';
+import type { ProcessState } from '../core/process.ts';
+import type { TaskError, VisibleTaskState } from '../core/task.ts';
+import type { Database } from '../database/connection.ts';
+
+/** A process in a list. */
+export interface ProcessSummary {
+  id: string;
+  /** The name of its definition; null for an inline one without a name. */
+  definition: string | null;
+  /** Null for an inline one. */
+  version: number | null;
+  state: ProcessState;
+  paused: boolean;
+  /** How many tasks it has … */
+  tasks: number;
+  /** … and how many of them have not ended. */
+  unfinished: number;
+  /** Of its tasks, those that have ended, in percent, rounded down. */
+  percent: number;
+  created_at: string;
+  finished_at: string | null;
+}
+
+/** A process, whole. */
+export interface ProcessView extends ProcessSummary {
+  definition_id: string;
+  /** Raised by every move of the process. */
+  revision: number;
+  input: Json;
+  /** Its tasks by state as people see them. */
+  counts: Record<VisibleTaskState, number>;
+  /** Names of the tasks that are scheduled, ready or running; the first hundred. */
+  active: string[];
+  /** Of the last attempt that went wrong. */
+  last_error: (TaskError & { task: string }) | null;
+  /** The outputs of its last tasks, those that no other needs, by name; null until it has completed. */
+  output: Json;
+}
+
+interface SummaryRow extends Omit<ProcessSummary, 'created_at' | 'finished_at'> {
+  created_at: Date;
+  finished_at: Date | null;
+}
+
+const summaryColumns = `process.id, process.name as definition, definition.version, process.state, process.paused,
+  process.tasks, process.unfinished,
+  floor(100.0 * (process.tasks - process.unfinished) / process.tasks)::integer as percent,
+  process.created_at, process.finished_at`;
+
+const emptyCounts: Record<VisibleTaskState, number> = {
+  pending: 0,
+  scheduled: 0,
+  ready: 0,
+  running: 0,
+  completed: 0,
+  failed: 0,
+  cancelled: 0,
+  skipped: 0,
+};
+
+export async function readProcess(db: Database, id: string): Promise<ProcessView | null> {
+  type Row = SummaryRow &
+    Pick<ProcessView, 'definition_id' | 'input' | 'last_error' | 'output'> & {
+      revision: string;
+      counts: Partial<ProcessView['counts']> | null;
+      active: string[] | null;
+    };
+  const { rows } = await db.pool.query<Row>(
+    `with own as materialized (
+       select id, ordinal, name, state from skipjack.task_status where process_id = $1
+     )
+     select ${summaryColumns}, process.definition_id, process.revision, coalesce(given.input, '{}') as input,
+       (select jsonb_object_agg(state, number) from (select state, count(*) as number from own group by state) as counted) as counts,
+       array(select name from own where state in ('scheduled', 'ready', 'running') order by ordinal limit 100) as active,
+       (select attempt.error || jsonb_build_object('task', own.name)
+        from own join skipjack.attempts as attempt on attempt.task_id = own.id
+        where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1) as last_error,
+       case when process.state = 'completed' then (
+         select jsonb_object_agg(task.name, task.output) from skipjack.tasks as task
+         where task.process_id = process.id and task.dependents is null and task.state = 'completed') end as output
+     from skipjack.processes as process
+     join skipjack.definitions as definition on definition.id = process.definition_id
+     left join skipjack.process_inputs as given on given.process_id = process.id
+     where process.id = $1`,
+    [id],
+  );
+  const row = rows[0];
+  if (!row) return null;
+  return {
+    ...toSummary(row),
+    definition_id: row.definition_id,
+    revision: Number(row.revision),
+    input: row.input,
+    counts: { ...emptyCounts, ...row.counts },
+    active: row.active ?? [],
+    last_error: row.last_error,
+    // None of its last tasks completed: each failed under continue_on_error.
+    output: row.state === 'completed' ? (row.output ?? {}) : null,
+  };
+}
+
+export interface ProcessFilter {
+  /** `live` means running, failing and cancelling. */
+  state?: ProcessState | 'live';
+  definition?: string;
+  createdAfter?: Date;
+  createdBefore?: Date;
+}
+
+/** Newest first; `after` is the id of the last one of the page before. */
+export async function listProcesses(
+  db: Database,
+  filter: ProcessFilter,
+  page: { limit: number; after?: string },
+): Promise<ProcessSummary[]> {
+  const values: unknown[] = [];
+  const conditions = ['true'];
+  const add = (value: unknown, condition: (parameter: string) => string) => {
+    if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));
+  };
+  // As the index processes_live says it: live ones are few, however long the record is.
+  const isLive =
+    filter.state !== undefined && ['live', 'running', 'failing', 'cancelling'].includes(filter.state);
+  if (isLive) conditions.push(`process.state in ('running', 'failing', 'cancelling')`);
+  if (filter.state !== 'live') add(filter.state, (parameter) => `process.state = ${parameter}`);
+  add(filter.definition, (parameter) => `process.name = ${parameter}`);
+  add(filter.createdAfter, (parameter) => `process.created_at > ${parameter}`);
+  add(filter.createdBefore, (parameter) => `process.created_at < ${parameter}`);
+  add(page.after, (parameter) => `process.id < ${parameter}`);
+  const { rows } = await db.pool.query<SummaryRow>(
+    `select ${summaryColumns}
+     from skipjack.processes as process
+     join skipjack.definitions as definition on definition.id = process.definition_id
+     where ${conditions.join(' and ')} order by process.id desc limit ${Number(page.limit)}`,
+    values,
+  );
+  return rows.map(toSummary);
+}
+
+/** Something that happened to a process or one of its tasks. */
+export interface ProcessHistoryEntry {
+  at: string;
+  /** `process_started`, `task_started`, `attempt_failed`, `task_completed`, `process_cancel_requested` … */
+  event: string;
+  task: string | null;
+  task_id: string | null;
+  /** The worker, or whoever asked for it. */
+  by: string | null;
+  details: Json;
+}
+
+/** Where a page of history ended, to the last digit of its time. */
+export type HistoryPlace = [at: string, step: number, taskId: string];
+
+const noTask = '00000000-0000-0000-0000-000000000000';
+
+/** Oldest first; `after` is the place of the last entry of the page before. */
+export async function readHistory(
+  db: Database,
+  id: string,
+  page: { limit: number; after?: HistoryPlace },
+): Promise<{ entries: ProcessHistoryEntry[]; last: HistoryPlace | null }> {
+  type Row = Omit<ProcessHistoryEntry, 'at'> & { at: Date; written: string; step: number };
+  const { rows } = await db.pool.query<Row>(
+    `select at, event, task, task_id, by, details, at::text as written, step from skipjack.process_history
+     where process_id = $1 and (at, step, coalesce(task_id, '${noTask}')) > ($2::timestamptz, $3::integer, $4::uuid)
+     order by at, step, coalesce(task_id, '${noTask}') limit ${Number(page.limit)}`,
+    [id, ...(page.after ?? ['-infinity', 0, noTask])],
+  );
+  const last = rows.at(-1);
+  return {
+    entries: rows.map(({ written, step, ...entry }) => ({ ...entry, at: entry.at.toISOString() })),
+    last: last ? [last.written, last.step, last.task_id ?? noTask] : null,
+  };
+}
+
+function toSummary(row: SummaryRow): ProcessSummary {
+  return {
+    id: row.id,
+    definition: row.definition,
+    version: row.version,
+    state: row.state,
+    paused: row.paused,
+    tasks: row.tasks,
+    unfinished: row.unfinished,
+    percent: row.percent,
+    created_at: row.created_at.toISOString(),
+    finished_at: row.finished_at?.toISOString() ?? null,
+  };
+}

@@ -1,0 +1,76 @@
+/** What the queue answers about a process, as errors that people see. */
+import { SkipjackError } from '../core/errors.ts';
+import type { CancelProcessResult } from '../queue/processes/cancel.ts';
+import type { DeleteProcessResult } from '../queue/processes/delete.ts';
+import type { EndByNameResult } from '../queue/processes/end-by-name.ts';
+import type { PauseProcessResult } from '../queue/processes/pause.ts';
+import type { RetryProcessResult } from '../queue/processes/retry.ts';
+
+type Refused =
+  | Exclude<CancelProcessResult, { kind: 'cancelling' }>
+  | Exclude<PauseProcessResult, { kind: 'done' }>
+  | Exclude<RetryProcessResult, { kind: 'retried' }>
+  | Exclude<DeleteProcessResult, { kind: 'deleted' }>;
+
+export function noSuchProcess(id: string): SkipjackError {
+  return new SkipjackError('not_found', `There is no process with the id "${id.slice(0, 200)}".`);
+}
+
+/** Why a move of the whole process was not made. */
+export function refusedMove(id: string, refused: Refused): SkipjackError {
+  switch (refused.kind) {
+    case 'not_found':
+      return noSuchProcess(id);
+    case 'ended':
+      return new SkipjackError('already_ended', `The process is ${refused.state}. Nothing was changed.`, {
+        extra: { state: refused.state },
+      });
+    case 'not_failed':
+      return new SkipjackError(
+        'not_failed',
+        `The process is ${refused.state}; only a failed one can be retried. Nothing was changed.`,
+        { extra: { state: refused.state } },
+      );
+    case 'not_ended':
+      return new SkipjackError(
+        'not_ended',
+        `The process is ${refused.state}. Cancel it first, or wait for its end.`,
+        { extra: { state: refused.state } },
+      );
+  }
+}
+
+/** Why a task was not ended by its name. */
+export function refusedEnd(
+  id: string,
+  task: string,
+  refused: Exclude<EndByNameResult, { kind: 'ended' }>,
+): SkipjackError {
+  switch (refused.kind) {
+    case 'not_found':
+      return noSuchProcess(id);
+    case 'no_such_task':
+      return new SkipjackError(
+        'not_found',
+        `The process has no task "${task.slice(0, 200)}". It has ${refused.names.map((name) => `"${name}"`).join(', ')}.`,
+      );
+    case 'pending':
+      return new SkipjackError(
+        'not_active',
+        `"${task}" is not active: it waits for ${refused.needs.map((name) => `"${name}"`).join(', ')}. Nothing was changed.`,
+        { extra: { state: 'pending', needs: refused.needs } },
+      );
+    case 'already_settled':
+      return new SkipjackError(
+        'already_settled',
+        `"${task}" is ${refused.state} already. Nothing was changed.`,
+        { extra: { state: refused.state } },
+      );
+    case 'already_claimed':
+      return new SkipjackError(
+        'already_claimed',
+        `"${refused.worker}" holds "${task}". Let it settle the task with its token, or cancel the process.`,
+        { extra: { worker: refused.worker, lease_expires_at: refused.leaseExpiresAt } },
+      );
+  }
+}
