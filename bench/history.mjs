@@ -71,8 +71,7 @@ async function drain({ queue, db }) {
       await Promise.all(
         tasks.map((task) =>
           queue.settle({
-            taskId: task.id,
-            claimNo: decodeToken(task.token, task.id),
+            ...decodeToken(task.token, task.id),
             kind: 'completed',
             output: 'hello',
           }),

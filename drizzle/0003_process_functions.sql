@@ -313,8 +313,9 @@ begin
     'definition', definition, 'version', version, 'input', input, 'idempotency_key', idempotency_key)));
   case answer.outcome
     when 'created' then
-      -- Inside the transaction, so that a roll-back takes it along: see skipjack.enqueue.
-      perform pg_notify('skipjack', jsonb_build_object('lines', answer.lines)::text);
+      -- Inside the transaction, so that a roll-back takes it along: see skipjack.enqueue. The transaction may have
+      -- been open for long: its tasks stand before some that were handed out meanwhile.
+      perform pg_notify('skipjack', jsonb_build_object('lines', answer.lines, 'putBack', true)::text);
       return answer.process_id;
     when 'existing' then
       return answer.existing_id;

@@ -84,7 +84,7 @@ update skipjack.queue_items as item set
     clock_timestamp() + held.lease_ms * interval '1 millisecond',
     held.began_at + (item.timeout_ms + held.grace_ms) * interval '1 millisecond')
 from held
-where item.task_id = held.task_id
+where item.task_id = held.task_id and item.task_id = any (array(select task_id from held))
 returning item.task_id, item.claim_no, item.cancel_requested, item.overdue, item.lease_expires_at`;
   return { text, values: [JSON.stringify(rows)] };
 }

@@ -13,7 +13,8 @@
  * ends. A process that this batch stops is left to `stop.ts`, in statements of their own: one that both activates
  * and cancels would do each on a snapshot that does not see the other.
  *
- * The lateral joins with `limit 1` and the `limit` behind the input tell the planner how few rows there are.
+ * The lateral joins with `limit 1` and the `limit` behind the input tell the planner how few rows there are. Items
+ * are changed by an array of their ids: where it believes that the queue is empty, it would walk all of it in a join.
  * Pending tasks are updated by their place (ctid): nobody moves them while we hold their process.
  */
 import { lossesMax } from '../core/task.ts';
@@ -121,9 +122,7 @@ with clock as materialized (
   from ordered
   cross join clock
 ), ended as (
-  delete from skipjack.queue_items as item
-  using explained
-  where item.task_id = explained.task_id and explained.state <> 'active'
+  delete from skipjack.queue_items where task_id = any (array(select task_id from explained where state <> 'active'))
 ), back as (
   update skipjack.queue_items as item set
     worker = null, claim_id = null, claimed_at = null, started_at = null, lease_expires_at = null, deadline_at = null,
@@ -132,7 +131,8 @@ with clock as materialized (
     losses = item.losses + explained.lost_once,
     available_at = explained.next_try_at
   from explained
-  where item.task_id = explained.task_id and explained.state = 'active'
+  where item.task_id = explained.task_id
+    and item.task_id = any (array(select task_id from explained where state = 'active'))
 ), recorded as (
   insert into skipjack.attempts (
     task_id, claim_no, attempt, outcome, error, output, exit_code, worker, claimed_at, started_at, ended_at, run_ms)
