@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { startServer } from '../src/api/server.ts';
+import { Engine } from '../src/engine/engine.ts';
 import * as skipjack from '../src/index.ts';
 import { createDatabaseTaskSource, createWorker } from '../src/index.ts';
 import { test } from './support/database.ts';
@@ -45,7 +46,7 @@ test('everything but types has an example', () => {
 for (const { title, code } of examples) {
   test(title, async ({ database }) => {
     const { queue, url: databaseUrl } = database;
-    const server = await startServer({ queue, version: 'test', host: '127.0.0.1', port: 0 });
+    const server = await startServer(new Engine({ queue }), { port: 0 });
     onTestFinished(() => server.close());
     // As `skipjack dev` does: commands on the queue "default" are run.
     const source = createDatabaseTaskSource(queue, { signal: new AbortController().signal });

@@ -4,18 +4,20 @@
  * - every error is a problem document with a stable code, also for unknown routes and wrong methods;
  * - every response carries `x-request-id`, and every fault of ours is logged under it;
  * - nothing is read from a caller who may not ask.
+ *
+ * All of it also where the app is mounted in another, under a prefix.
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { SkipjackError } from '../core/errors.ts';
-import type { Queue } from '../queue/queue.ts';
+import type { Engine } from '../engine/engine.ts';
 import { createAnnouncements } from './announcements.ts';
 import { createAccess } from './http/access.ts';
-import { splitUrl } from './http/address.ts';
 import { bodyBytesMaxDefault } from './http/body.ts';
 import { createEndpoints } from './http/endpoint.ts';
 import { type ApiLogger, silentLogger } from './http/logger.ts';
 import { createLongPolls } from './http/long-polls.ts';
+import { askedPath, mountedAt, pathWithin } from './http/mount.ts';
 import { problemHeaders, problemType, toProblemDocument, toSkipjackError } from './http/problem.ts';
 import { requestIdFor } from './http/request-id.ts';
 import { createRouteTable } from './http/route-table.ts';
@@ -24,29 +26,39 @@ import type { ApiParts } from './parts.ts';
 import { addBatchRoute } from './routes/batch.ts';
 import { addClaimRoutes } from './routes/claims.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
+import { addDefinitionRoutes } from './routes/definitions.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addHeartbeatRoutes } from './routes/heartbeats.ts';
 import { addOperationRoutes } from './routes/operations.ts';
+import { addProcessMoveRoutes } from './routes/process-moves.ts';
+import { addProcessRoutes } from './routes/processes.ts';
 import { addSettlementRoutes } from './routes/settlements.ts';
 import { addTaskRoutes } from './routes/tasks.ts';
 import { addTorkRoutes } from './routes/tork.ts';
 import { createTaskReader } from './task-reader.ts';
+import { version as ownVersion } from './version.ts';
 
 export interface ApiOptions {
-  queue: Queue;
   /** With keys, every request but those to the health routes must show one. */
   apiKeys?: string[];
   /** Without keys: names accepted in `Host` beside those of loopback, with or without a port. */
   allowedHosts?: string[];
-  version: string;
+  /** As the health routes and /openapi.json say it; the package's own by default. */
+  version?: string;
   bodyBytesMax?: number;
   logger?: ApiLogger;
   /** Aborted when the server closes: whoever waits for something is answered at once. */
   closing?: AbortSignal;
 }
 
-export function createApi(options: ApiOptions): OpenAPIHono {
-  const { queue, version, bodyBytesMax = bodyBytesMaxDefault, logger: log = silentLogger } = options;
+export function createApi(engine: Engine, options: ApiOptions = {}): OpenAPIHono {
+  const {
+    version = ownVersion,
+    bodyBytesMax = bodyBytesMaxDefault,
+    logger: log = silentLogger,
+    closing = new AbortController().signal,
+  } = options;
+  const { queue } = engine;
   const checkAccess = createAccess(options);
   const routes = createRouteTable();
   const app = new OpenAPIHono();
@@ -55,7 +67,7 @@ export function createApi(options: ApiOptions): OpenAPIHono {
     const began = performance.now();
     const requestId = requestIdFor(c.req.header('x-request-id'));
     c.header('x-request-id', requestId);
-    checkAccess(c, { isOpen: routes.isOpen(c.req.method, c.req.path) });
+    checkAccess(c, { isOpen: routes.isOpen(c.req.method, pathWithin(c)) });
     await next();
     log.debug(
       {
@@ -71,8 +83,9 @@ export function createApi(options: ApiOptions): OpenAPIHono {
 
   const parts: ApiParts = {
     endpoints: createEndpoints(app, { bodyBytesMax, onDeclare: routes.add }),
+    engine,
     queue,
-    longPolls: createLongPolls(options.closing ?? new AbortController().signal),
+    longPolls: createLongPolls(closing),
     announcements: createAnnouncements(queue, log),
     tasks: createTaskReader(queue.db),
     log,
@@ -84,12 +97,16 @@ export function createApi(options: ApiOptions): OpenAPIHono {
   addClaimRoutes(parts);
   addSettlementRoutes(parts);
   addHeartbeatRoutes(parts);
+  addDefinitionRoutes(parts);
+  addProcessRoutes(parts);
+  addProcessMoveRoutes(parts);
   addDeadLetterRoutes(parts);
   addOperationRoutes(parts);
   addHealthRoutes(parts);
   addOpenApi(app, parts);
 
-  app.notFound((c) => answerProblem(c, notFoundOrNotAllowed(c)));
+  // A route like the others: where the app is mounted in another, that one's own answer would be asked for.
+  app.all('*', (c) => answerProblem(c, notFoundOrNotAllowed(c)));
   app.onError((thrown, c) => {
     const error = toSkipjackError(thrown);
     const about = {
@@ -104,11 +121,11 @@ export function createApi(options: ApiOptions): OpenAPIHono {
   });
 
   function notFoundOrNotAllowed(c: Context): SkipjackError {
-    const allow = routes.methodsOf(c.req.path);
+    const allow = routes.methodsOf(pathWithin(c));
     if (allow.length === 0) {
       return new SkipjackError(
         'not_found',
-        `There is nothing at ${c.req.path.slice(0, 200)}. See /openapi.json for what there is.`,
+        `There is nothing at ${askedPath(c).slice(0, 200)}. See ${mountedAt(c)}/openapi.json for what there is.`,
       );
     }
     return new SkipjackError(
@@ -123,8 +140,7 @@ export function createApi(options: ApiOptions): OpenAPIHono {
 
 function answerProblem(c: Context, error: SkipjackError): Response {
   const requestId = c.res.headers.get('x-request-id') ?? '';
-  const { path } = splitUrl(c.req.url);
-  const document = toProblemDocument(error, { instance: path.slice(0, 500), requestId });
+  const document = toProblemDocument(error, { instance: askedPath(c).slice(0, 500), requestId });
   return c.body(JSON.stringify(document), error.status as 400, {
     ...problemHeaders(error),
     'content-type': problemType,

@@ -4,10 +4,12 @@
  */
 import { z } from 'zod';
 import { isId } from '../core/ids.ts';
+import { findTextProblem } from '../core/json.ts';
+import type { HistoryPlace } from '../engine/read-processes.ts';
 
 export type CursorParts = [string, ...string[]];
 
-/** An id, or what the order is by, as Postgres writes a time, and an id. */
+/** A time as Postgres writes it. */
 const moment = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?[+-]\d\d(:\d\d){0,2}$/;
 
 export function encodeCursor(parts: CursorParts): string {
@@ -15,24 +17,48 @@ export function encodeCursor(parts: CursorParts): string {
 }
 
 const message = 'is not a cursor: hand over the "next_cursor" of the page before as it is, or leave it out';
-const cursorText = z.string().max(500).meta({ description: 'The `next_cursor` of the page before' });
+/** A name of 200 letters may take so many. */
+const cursorText = z.string().max(2_000).meta({ description: 'The `next_cursor` of the page before' });
+
+/** A cursor whose parts `read` understands; it answers undefined for those that it does not. */
+function cursorSchema<Place>(read: (parts: string[]) => Place | undefined) {
+  return cursorText.transform((text, context) => {
+    const place = read(decode(text));
+    if (place !== undefined) return place;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+}
 
 /** A cursor over ids. */
-export const idCursorSchema = cursorText.transform((text, context) => {
-  const [id, ...rest] = decode(text);
-  if (id !== undefined && isId(id) && rest.length === 0) return id;
-  context.addIssue({ code: 'custom', message });
-  return z.NEVER;
-});
+export const idCursorSchema = cursorSchema(([id = '', ...rest]) =>
+  isId(id) && rest.length === 0 ? id : undefined,
+);
+
+/** A cursor over names. */
+export const nameCursorSchema = cursorSchema(([name = '', ...rest]) =>
+  name !== '' && findTextProblem(name) === null && rest.length === 0 ? name : undefined,
+);
+
+/** A cursor over whole numbers: ordinals, versions. */
+export const numberCursorSchema = cursorSchema(([number = '', ...rest]) =>
+  /^\d{1,9}$/.test(number) && rest.length === 0 ? Number(number) : undefined,
+);
 
 /** A cursor over times, and ids where times are equal. */
-export const momentCursorSchema = cursorText.transform((text, context) => {
-  const [at, id, ...rest] = decode(text);
-  const isMoment = at !== undefined && moment.test(at) && !Number.isNaN(Date.parse(at.slice(0, 19)));
-  if (isMoment && id !== undefined && isId(id) && rest.length === 0) return { failedAt: at, id };
-  context.addIssue({ code: 'custom', message });
-  return z.NEVER;
-});
+export const momentCursorSchema = cursorSchema(([at = '', id = '', ...rest]) =>
+  isMoment(at) && isId(id) && rest.length === 0 ? { failedAt: at, id } : undefined,
+);
+
+/** A cursor over what happened to a process. */
+export const historyCursorSchema = cursorSchema(
+  ([at = '', step = '', id = '', ...rest]): HistoryPlace | undefined =>
+    isMoment(at) && /^\d$/.test(step) && isId(id) && rest.length === 0 ? [at, Number(step), id] : undefined,
+);
+
+function isMoment(text: string): boolean {
+  return moment.test(text) && !Number.isNaN(Date.parse(text.slice(0, 19)));
+}
 
 function decode(text: string): string[] {
   try {

@@ -1,3 +1,4 @@
+import type { Engine } from '../engine/engine.ts';
 import type { Queue } from '../queue/queue.ts';
 import type { Announcements } from './announcements.ts';
 import type { Endpoints } from './http/endpoint.ts';
@@ -8,6 +9,8 @@ import type { TaskReader } from './task-reader.ts';
 /** What the routes share. */
 export interface ApiParts {
   endpoints: Endpoints;
+  engine: Engine;
+  /** The engine's. */
   queue: Queue;
   longPolls: LongPolls;
   announcements: Announcements;

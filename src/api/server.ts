@@ -8,17 +8,17 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import { SkipjackError } from '../core/errors.ts';
-import { newId } from '../core/ids.ts';
+import type { Engine } from '../engine/engine.ts';
 import { type ApiOptions, createApi } from './api.ts';
 import { isLoopback } from './http/access.ts';
-import { silentLogger } from './http/logger.ts';
-import { problemHeaders, problemType, toProblemDocument, toSkipjackError } from './http/problem.ts';
+import { answerFault } from './http/answer-fault.ts';
 import { answerClientErrors } from './http/raw-answer.ts';
 
 export interface ServerOptions extends Omit<ApiOptions, 'closing'> {
-  host: string;
-  /** 0: any that is free. */
-  port: number;
+  /** 127.0.0.1 by default. */
+  host?: string;
+  /** 3000 by default. 0: any that is free. */
+  port?: number;
   /** How long `close` waits for what is in flight. */
   closeMs?: number;
 }
@@ -36,8 +36,8 @@ const requestArrivesWithinMs = 60_000;
 const idleConnectionMs = 65_000;
 
 /** @throws SkipjackError `usage` for an address without keys that others reach, and for one that cannot be had. */
-export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { host, port, closeMs = 10_000, apiKeys = [] } = options;
+export async function startServer(engine: Engine, options: ServerOptions = {}): Promise<RunningServer> {
+  const { host = '127.0.0.1', port = 3_000, closeMs = 10_000, apiKeys = [], logger } = options;
   if (apiKeys.length === 0 && !isLoopback(host)) {
     throw new SkipjackError(
       'usage',
@@ -45,8 +45,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     );
   }
   const closing = new AbortController();
-  const app = createApi({ ...options, closing: closing.signal });
-  const listener = getRequestListener(app.fetch, { errorHandler: (error) => answerFault(error, options) });
+  const app = createApi(engine, { ...options, closing: closing.signal });
+  const listener = getRequestListener(app.fetch, { errorHandler: (thrown) => answerFault(thrown, logger) });
   const server = createServer(
     {
       headersTimeout: headersArriveWithinMs,
@@ -102,26 +102,4 @@ async function closeServer(
   const timer = setTimeout(() => server.closeAllConnections(), closeMs);
   await closed;
   clearTimeout(timer);
-}
-
-/** What went wrong before the app had the request, such as a URL or a Host header that is none. */
-function answerFault(thrown: unknown, { logger = silentLogger }: Pick<ServerOptions, 'logger'>): Response {
-  const isRequest = thrown instanceof Error && thrown.name === 'RequestError';
-  const error = isRequest
-    ? new SkipjackError(
-        'invalid_request',
-        `The request line or the Host header cannot be read: ${thrown.message}.`,
-      )
-    : toSkipjackError(thrown);
-  const requestId = newId();
-  if (error.code === 'internal') logger.error({ err: thrown, request_id: requestId }, 'a fault of ours');
-  return new Response(JSON.stringify(toProblemDocument(error, { requestId })), {
-    status: error.status,
-    headers: {
-      ...problemHeaders(error),
-      'content-type': problemType,
-      'x-request-id': requestId,
-      connection: 'close',
-    },
-  });
 }

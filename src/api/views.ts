@@ -3,6 +3,8 @@ import { formatDuration } from '../core/durations.ts';
 import type { Spec } from '../core/task.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import type { DeadLetterView } from '../queue/dead-letters.ts';
+import type { TaskView } from '../queue/read-tasks.ts';
+import { defined } from './defined.ts';
 import type { TaskWithAttempts } from './task-reader.ts';
 
 /** Tork shows states in capitals and calls the output `result`. */
@@ -15,17 +17,28 @@ function flatten(spec: Spec | null) {
   return spec ?? { type: null };
 }
 
-export function toClaimed({ spec, timeout_ms, large_needs, ...task }: ClaimedTask) {
+/** `base`: where the app is mounted. */
+export function toClaimed({ spec, timeout_ms, large_needs, ...task }: ClaimedTask, base: string) {
   return {
     ...task,
     ...flatten(spec),
     timeout: timeout_ms === null ? null : formatDuration(timeout_ms),
     needs_links: Object.fromEntries(
-      Object.entries(large_needs).map(([name, id]) => [name, `/v1/tasks/${id}`]),
+      Object.entries(large_needs).map(([name, id]) => [name, `${base}/v1/tasks/${id}`]),
     ),
   };
 }
 
-export function toDeadLetter({ spec, ...letter }: DeadLetterView) {
-  return { ...letter, ...flatten(spec) };
+/** What it ran stands in its task: one of a process has it from the plan. */
+export function toDeadLetter({ spec: _spec, input: _input, ...letter }: DeadLetterView, task: TaskView) {
+  const { type, command, args, run, handler, env, input, process_id, ordinal, needs } = task;
+  return {
+    ...letter,
+    type,
+    ...defined({ command, args, run, handler, env }),
+    input,
+    process_id,
+    ordinal,
+    needs,
+  };
 }

@@ -18,13 +18,16 @@ export function attachWorker(
     name,
     handlers = {},
     killGraceMs,
+    logsAttempts = true,
   }: {
     source: TaskSource;
-    config: Config;
+    config: Pick<Config, 'queues' | 'concurrency' | 'leaseMs' | 'graceMs'>;
     log: Logger;
     name?: string | undefined;
     handlers?: Record<string, Handler>;
     killGraceMs?: number;
+    /** False: somebody else tells of them. */
+    logsAttempts?: boolean;
   },
 ): void {
   const worker = createWorker({
@@ -39,7 +42,7 @@ export function attachWorker(
     ...(name === undefined ? {} : { name }),
     ...(killGraceMs === undefined ? {} : { killGraceMs }),
   });
-  logAttempts(worker, log);
+  if (logsAttempts) logAttempts(worker, log);
   logTrouble(worker, log);
   life.onEnd('worker', () => worker.stop());
   worker.start();

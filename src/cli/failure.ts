@@ -1,6 +1,9 @@
 /** What people and programs see on stderr when a command fails: what, why, what to do; as JSON where asked. */
 import { CommanderError } from 'commander';
-import { errorCatalogue, SkipjackError } from '../core/errors.ts';
+import { findSource } from '../config.ts';
+import { errorCatalogue, type Problem, SkipjackError } from '../core/errors.ts';
+import { formatProblem } from '../definition/format-problem.ts';
+import type { DefinitionProblem } from '../definition/problem.ts';
 
 /** Any throw as an error that people are meant to see. */
 export function toFailure(error: unknown): SkipjackError {
@@ -11,17 +14,32 @@ export function toFailure(error: unknown): SkipjackError {
   return new SkipjackError('internal', message, { cause: error });
 }
 
-/** Sentences, and below them the problems that the sentences leave out. */
+/** Sentences, and what they leave out: the problems in a definition above, with their places; others below. */
 export function toText(failure: SkipjackError): string {
-  const { code, message, problems, cause } = failure;
-  const rest = problems.filter((problem) => !message.includes(problem.message));
+  const { code, message, problems, cause, extra } = failure;
+  const file = typeof extra.file === 'string' ? extra.file : 'definition';
+  const placed = problems.filter(isPlaced);
+  const rest = problems.filter((problem) => !isPlaced(problem) && !message.includes(problem.message));
   const lines = [
-    `skipjack: ${code === 'internal' ? `${errorCatalogue.internal.title}: ` : ''}${message}`,
+    ...placed.map((problem) => formatProblem(problem, { file })),
+    `skipjack: ${code === 'internal' ? `${errorCatalogue.internal.title}: ` : ''}${sentenceOf(failure)}`,
     ...rest.map(({ pointer, message: what }) => `  ${pointer ? `${pointer}: ` : ''}${what}`),
   ];
   // A fault of ours is of use only with the place where it happened.
   if (code === 'internal' && cause instanceof Error && cause.stack) lines.push(cause.stack);
   return `${lines.join('\n')}\n`;
+}
+
+function isPlaced(problem: Problem): problem is DefinitionProblem {
+  return problem.line !== undefined && problem.column !== undefined && problem.code !== undefined;
+}
+
+/** A server speaks of headers to those who write them. */
+function sentenceOf({ code, message }: SkipjackError): string {
+  if (code !== 'unauthorized') return message;
+  return findSource('apiKey') === null
+    ? 'The server wants an API key. Put one of those in its SKIPJACK_API_KEYS into SKIPJACK_API_KEY.'
+    : `${message} It was taken from SKIPJACK_API_KEY.`;
 }
 
 /** Whether these arguments ask for JSON; read by hand, for the arguments may be what is wrong. */

@@ -31,10 +31,30 @@ const alwaysMsMax = 8_000;
 /** Steps of this OS process that must be taken before it may exit. */
 const mustEnd = new Set<Step>();
 
+export interface LifeOptions {
+  log: Logger;
+  /** How long the end may take. */
+  endMsMax: number;
+}
+
 /** Runs `start`, waits for a signal, ends what was started. Resolves when everything has ended. */
-export async function liveUntilSignal(
-  { log, endMsMax }: { log: Logger; endMsMax: number },
+export function liveUntilSignal(
+  options: LifeOptions,
   start: (life: Lifetime) => Promise<void>,
+): Promise<void> {
+  return live(options, async (life) => {
+    await start(life);
+    await untilAborted(life.signal);
+  });
+}
+
+/**
+ * Runs `work`, then ends what was started. A signal does not end `work`: it is told by the signal of its life, and
+ * comes to its end by itself. Resolves when everything has ended.
+ */
+export async function live(
+  { log, endMsMax }: LifeOptions,
+  work: (life: Lifetime) => Promise<void>,
 ): Promise<void> {
   const stopping = new AbortController();
   const steps: Step[] = [];
@@ -53,7 +73,7 @@ export async function liveUntilSignal(
   for (const signal of signals) process.on(signal, onSignal);
 
   try {
-    await start({
+    await work({
       signal: stopping.signal,
       onEnd(name, end, { always = false } = {}) {
         const step = { name, end, always };
@@ -61,9 +81,8 @@ export async function liveUntilSignal(
         if (always) mustEnd.add(step);
       },
     });
-    await untilAborted(stopping.signal);
   } catch (error) {
-    // A start that was called off midway is no failure.
+    // What was called off midway is no failure.
     if (!stopping.signal.aborted) throw error;
   } finally {
     await endAll(steps, { log, endMsMax });

@@ -4,27 +4,32 @@
  * Errors are written as type, code, message and stack, never whole: one of Postgres carries the row it refused.
  */
 import { type Logger, pino } from 'pino';
-import PinoPretty from 'pino-pretty';
+import PinoPretty, { prettyFactory } from 'pino-pretty';
 import type { Config } from '../config.ts';
 
 const causesMax = 5;
 
+const readable = { singleLine: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss' };
+
 export function createLog(level: Config['logLevel']): Logger {
-  const options = { level, serializers: { err: serializeError, error: serializeError } };
   // Synchronous: the last line before an exit is the one that matters.
   const sync = true;
   const stream = process.stderr.isTTY
-    ? PinoPretty({
-        destination: 2,
-        sync,
-        singleLine: true,
-        ignore: 'pid,hostname',
-        translateTime: 'SYS:HH:MM:ss',
-      })
+    ? PinoPretty({ destination: 2, sync, ...readable })
     : pino.destination({ dest: 2, sync });
   // Whoever read the log is gone; that is no reason to stop working.
   stream.on('error', () => {});
-  return pino(options, stream);
+  return pino(optionsFor(level), stream);
+}
+
+/** The same for a command that draws on the terminal: it says where a line goes. */
+export function createLogAbove(level: Config['logLevel'], say: (line: string) => void): Logger {
+  const toLine = prettyFactory({ ...readable, colorize: false });
+  return pino(optionsFor(level), { write: (json: string) => say(toLine(json).trimEnd()) });
+}
+
+function optionsFor(level: Config['logLevel']) {
+  return { level, serializers: { err: serializeError, error: serializeError } };
 }
 
 export function serializeError(error: unknown, depth = 0): unknown {

@@ -2,11 +2,10 @@
 import { type Command, Option } from 'commander';
 import { parseDuration } from '../core/durations.ts';
 import { SkipjackError } from '../core/errors.ts';
+import type { Json } from '../core/json.ts';
 
-export function outputOption(): Option {
-  return new Option('-o, --output <format>', 'how data is written to stdout')
-    .choices(['text', 'json'])
-    .default('text');
+export function outputOption(description = 'how data is written to stdout'): Option {
+  return new Option('-o, --output <format>', description).choices(['text', 'json']).default('text');
 }
 
 export function serverOption(): Option {
@@ -24,12 +23,16 @@ export function dataOption(): Option {
   return new Option('--data <dir>', 'where the embedded Postgres keeps its data (SKIPJACK_DATA; .skipjack)');
 }
 
-export function queuesOption(): Option {
-  return new Option('--queues <names>', 'queues to serve, comma separated (SKIPJACK_QUEUES; default)');
+export function queuesOption(byDefault = 'default'): Option {
+  return new Option('--queues <names>', `queues to serve, comma separated (SKIPJACK_QUEUES; ${byDefault})`);
 }
 
 export function concurrencyOption(): Option {
   return new Option('--concurrency <n>', 'attempts at the same time (SKIPJACK_CONCURRENCY; 10)');
+}
+
+export function byOption(): Option {
+  return new Option('--by <who>', 'who says so, for the record');
 }
 
 export function waitOption(description: string): Option {
@@ -60,6 +63,19 @@ export function pairArgument(flag: string) {
     if (at < 1) throw usage(`${flag} "${text}" has no name and value. For example: ${flag} name=value`);
     return { ...known, [text.slice(0, at)]: text.slice(at + 1) };
   };
+}
+
+/** @throws SkipjackError `invalid_json` */
+export function parseJson(flag: string, text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch (error) {
+    throw new SkipjackError(
+      'invalid_json',
+      `${flag} is not JSON: ${(error as Error).message}. Text needs its quotes: ${flag} '"hello"'.`,
+      { cause: error },
+    );
+  }
 }
 
 export function usage(message: string): SkipjackError {

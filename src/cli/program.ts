@@ -1,16 +1,26 @@
 import { Command } from 'commander';
 import { cancelCommand } from './commands/cancel.ts';
+import { completeCommand } from './commands/complete.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
 import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { enqueueCommand } from './commands/enqueue.ts';
+import { eventsCommand } from './commands/events.ts';
+import { failCommand } from './commands/fail.ts';
 import { getCommand } from './commands/get.ts';
 import { laterCommands } from './commands/later.ts';
 import { listCommand } from './commands/list.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { pauseCommand } from './commands/pause.ts';
+import { publishCommand } from './commands/publish.ts';
 import { queuesCommand } from './commands/queues.ts';
+import { resumeCommand } from './commands/resume.ts';
+import { retryCommand } from './commands/retry.ts';
+import { runCommand } from './commands/run.ts';
 import { serverCommand } from './commands/server.ts';
+import { startCommand } from './commands/start.ts';
 import { statsCommand } from './commands/stats.ts';
+import { validateCommand } from './commands/validate.ts';
 import { workerCommand } from './commands/worker.ts';
 import { workersCommand } from './commands/workers.ts';
 import { withExamples } from './options.ts';
@@ -26,40 +36,57 @@ Environment, beside what the commands name:
   SKIPJACK_API_KEY        the key that they show it
   SKIPJACK_LOG_LEVEL      fatal, error, warn, info, debug, trace or silent (info)`;
 
+function groups(): Record<string, Command[]> {
+  return {
+    'Run:': [devCommand(), runCommand(), serverCommand(), workerCommand()],
+    'Definitions:': [validateCommand(), publishCommand()],
+    'Processes:': [
+      startCommand(),
+      completeCommand(),
+      failCommand(),
+      pauseCommand(),
+      resumeCommand(),
+      retryCommand(),
+      eventsCommand(),
+    ],
+    'Tasks, and both:': [
+      enqueueCommand(),
+      getCommand(),
+      listCommand(),
+      cancelCommand(),
+      deadLettersCommand(),
+    ],
+    'Watch a server:': [queuesCommand(), workersCommand(), statsCommand()],
+    'Look after the database:': [migrateCommand(), doctorCommand()],
+  };
+}
+
 /** The whole command line. It throws CommanderErrors instead of exiting. */
 export function createProgram(): Command {
   const program = new Command('skipjack')
-    .description('Run tasks: a task orchestration engine whose only server is Postgres')
+    .description(
+      'Run tasks, and processes made of them: a task orchestration engine whose only server is Postgres',
+    )
     .version(version)
+    // Or its --version would be seen in "start NAME --version 2".
+    .enablePositionalOptions()
     .helpCommand(false);
-  program.commandsGroup('Run:');
-  for (const command of [devCommand(), serverCommand(), workerCommand()]) program.addCommand(command);
-  program.commandsGroup('Ask a server:');
-  for (const command of [
-    enqueueCommand(),
-    getCommand(),
-    listCommand(),
-    cancelCommand(),
-    deadLettersCommand(),
-    queuesCommand(),
-    workersCommand(),
-    statsCommand(),
-  ]) {
-    program.addCommand(command);
+  for (const [title, commands] of Object.entries(groups())) {
+    program.commandsGroup(title);
+    for (const command of commands) program.addCommand(command);
   }
-  program.commandsGroup('Look after the database:');
-  for (const command of [migrateCommand(), doctorCommand()]) program.addCommand(command);
   for (const command of laterCommands()) program.addCommand(command, { hidden: true });
   program.addHelpText('after', environmentHelp);
   program.addHelpText(
     'after',
-    '\nExit codes: 0 fine, 1 error, 2 usage, 3 not found, 4 conflict, 5 invalid input, 7 server or database out\nof reach, 8 the task failed, 9 it was cancelled, 124 waited too long, 130 interrupted.',
+    '\nExit codes: 0 fine, 1 error, 2 usage, 3 not found, 4 conflict, 5 invalid definition or\ninput, 7 server or database out of reach, 8 the process or task failed, 9 it was cancelled, 124 waited too long, 130 interrupted.',
   );
   for (const command of withDescendants(program)) {
     command.exitOverride().configureOutput({ outputError: () => {} });
   }
   return withExamples(program, [
     '$ skipjack dev',
+    '$ skipjack run loan.yaml',
     '$ skipjack enqueue --wait 10s -- echo hello world',
     '$ skipjack list --state failed',
   ]);

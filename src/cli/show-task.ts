@@ -1,4 +1,4 @@
-/** A task for people to read, and what its end means for the command that waited for it. */
+/** A task for people to read, and what the end of a task or process means for the command that waited for it. */
 import type { Task } from '../client/views.ts';
 import { formatDuration } from '../core/durations.ts';
 import { remark } from './print.ts';
@@ -20,6 +20,8 @@ export function formatTask(task: Task): string {
     ],
     ['waiting for', task.waiting_for],
     ['attempt', tries.filter((part) => part !== '').join(', ')],
+    ['process', task.process_id && `${task.process_id}, task ${task.ordinal}`],
+    ['needs', task.needs.length > 0 ? task.needs.join(', ') : null],
     ['queue', `${task.queue}, priority ${task.priority}`],
     ['runs', describeWork(task)],
     ['input', task.input],
@@ -58,20 +60,23 @@ function quoted(word: string): string {
   return /^[\w%+,./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-/** The exit code that says how the task ended; of one that has not, that the wait was too short. */
-export function exitCodeOf(task: Pick<Task, 'state' | 'finished_at'>): number {
-  if (task.finished_at === null) return 124;
-  if (task.state === 'failed') return 8;
-  return task.state === 'cancelled' ? 9 : 0;
+/** The exit code that says how it ended; of what has not, that the wait was too short. */
+export function exitCodeOf({ state, finished_at }: { state: string; finished_at: string | null }): number {
+  if (finished_at === null) return 124;
+  if (state === 'failed') return 8;
+  return state === 'cancelled' ? 9 : 0;
 }
 
 /** Says on stderr what the exit code means. */
-export function remarkEnd(task: Task, waitedMs: number): void {
-  const code = exitCodeOf(task);
-  if (code === 0) return;
-  if (code === 124) remark(`skipjack: the task is still ${task.state} after ${formatDuration(waitedMs)}.`);
-  else
-    remark(
-      `skipjack: the task ${task.state === 'failed' ? 'failed' : 'was cancelled'}${task.error ? `: ${task.error.message}` : ''}.`,
-    );
+export function remarkEnd(
+  what: 'task' | 'process',
+  { state, finished_at, error }: Pick<Task, 'finished_at' | 'error'> & { state: string },
+  waitedMs: number,
+): void {
+  if (finished_at === null) {
+    remark(`skipjack: the ${what} is still ${state} after ${formatDuration(waitedMs)}.`);
+  } else if (state === 'failed' || state === 'cancelled') {
+    const how = state === 'failed' ? 'failed' : 'was cancelled';
+    remark(`skipjack: the ${what} ${how}${error ? `: ${error.message}` : ''}.`);
+  }
 }

@@ -42,7 +42,7 @@ function toCell(value: string | number | boolean | null | undefined): string {
 }
 
 /** Without the control characters by which a task's output could rule the reader's terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   return text.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '\ufffd');
 }

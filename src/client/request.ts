@@ -15,7 +15,11 @@ export interface Connection {
 
 export interface Call {
   method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Sent as JSON. */
   body?: unknown;
+  /** Sent as it is, in place of `body`. */
+  text?: { type: string; content: string } | undefined;
+  headers?: Record<string, string> | undefined;
   query?: Record<string, string | number | boolean | undefined>;
   signal?: AbortSignal | undefined;
 }
@@ -29,9 +33,10 @@ export type Request = <Body>(path: string, call?: Call) => Promise<Answer<Body>>
 
 export function createRequest({ url, apiKey }: Connection): Request {
   const base = baseOf(url);
-  const headers: Record<string, string> = { accept: 'application/json' };
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`;
-  return async <Body>(path: string, { method = 'GET', body, query = {}, signal }: Call = {}) => {
+  const headersOfAll: Record<string, string> = { accept: 'application/json' };
+  if (apiKey) headersOfAll.authorization = `Bearer ${apiKey}`;
+  return async <Body>(path: string, { method = 'GET', query = {}, signal, ...call }: Call = {}) => {
+    const sent = call.text ?? (call.body === undefined ? undefined : asJson(call.body));
     const target = new URL(base + path);
     for (const [name, value] of Object.entries(query)) {
       if (value !== undefined) target.searchParams.set(name, String(value));
@@ -39,10 +44,10 @@ export function createRequest({ url, apiKey }: Connection): Request {
     try {
       const response = await fetch(target, {
         method,
-        headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
+        headers: { ...headersOfAll, ...call.headers, ...(sent ? { 'content-type': sent.type } : {}) },
         // A redirect would carry the key to wherever it points.
         redirect: 'error',
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(sent ? { body: sent.content } : {}),
         ...(signal ? { signal } : {}),
       });
       const text = await response.text();
@@ -55,6 +60,10 @@ export function createRequest({ url, apiKey }: Connection): Request {
       throw unreachable(base, error);
     }
   };
+}
+
+function asJson(body: unknown): NonNullable<Call['text']> {
+  return { type: 'application/json', content: JSON.stringify(body) };
 }
 
 function baseOf(url: string): string {

@@ -1,6 +1,19 @@
 /** What the server answers, in the words of its JSON. */
 import type { z } from 'zod';
 import type { claimedTaskSchema } from '../api/schemas/claim.ts';
+import type {
+  definitionSchema,
+  definitionSummarySchema,
+  publishedSchema,
+  validationSchema,
+} from '../api/schemas/definition.ts';
+import type {
+  endedByNameSchema,
+  processEventSchema,
+  processSchema,
+  processSummarySchema,
+  retriedSchema,
+} from '../api/schemas/process.ts';
 import type { settledSchema } from '../api/schemas/settlement.ts';
 import type {
   attemptSchema,
@@ -10,6 +23,7 @@ import type {
 } from '../api/schemas/task.ts';
 import type { Problem } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
+import type { ProcessState } from '../core/process.ts';
 import type { TaskError, VisibleTaskState } from '../core/task.ts';
 import type { WorkerInfo } from '../core/task-source.ts';
 
@@ -21,6 +35,31 @@ export type TaskSummary = z.output<typeof taskSummarySchema>;
 export type Attempt = z.output<typeof attemptSchema>;
 export type ClaimedTaskView = z.output<typeof claimedTaskSchema>;
 export type Settled = z.output<typeof settledSchema>;
+
+/** A version of a definition, with its text and its plan. */
+export type Definition = z.output<typeof definitionSchema>;
+export type DefinitionSummary = z.output<typeof definitionSummarySchema>;
+/** `created: false`: the newest version had this very text. */
+export type Published = z.output<typeof publishedSchema>;
+export type Validation = z.output<typeof validationSchema>;
+
+export type Process = z.output<typeof processSchema>;
+/** As it stands in a list: without its input and output. */
+export type ProcessSummary = z.output<typeof processSummarySchema>;
+export type ProcessEvent = z.output<typeof processEventSchema>;
+/** The process after one of its tasks was ended by its name; `repeated`: it had been so before. */
+export type TaskEndedByName = z.output<typeof endedByNameSchema>;
+/** The process, and the names of the tasks that are tried again. */
+export type ProcessRetried = z.output<typeof retriedSchema>;
+
+export interface ProcessFilter {
+  /** `live` means running, failing and cancelling. */
+  state?: ProcessState | 'live' | undefined;
+  definition?: string | undefined;
+  /** RFC 3339. */
+  createdAfter?: string | undefined;
+  createdBefore?: string | undefined;
+}
 
 /** One result of a batch: the task's id, or why it was refused. */
 export interface Enqueued {
@@ -46,6 +85,9 @@ export interface TaskFilter {
   name?: string | undefined;
   /** `key` or `key=value`. */
   label?: string | undefined;
+  /** Of processes of this definition. */
+  definition?: string | undefined;
+  processId?: string | undefined;
   /** RFC 3339. */
   createdAfter?: string | undefined;
   createdBefore?: string | undefined;
@@ -82,7 +124,7 @@ export interface DeadLetterSummary {
 
 export interface DeadLetter
   extends DeadLetterSummary,
-    Pick<Task, 'type' | 'command' | 'args' | 'run' | 'handler' | 'env'> {
+    Pick<Task, 'type' | 'command' | 'args' | 'run' | 'handler' | 'env' | 'process_id' | 'ordinal' | 'needs'> {
   input: Json;
   labels: Record<string, string>;
   /** The last included. */
@@ -95,6 +137,8 @@ export interface QueueView {
   ready: number;
   scheduled: number;
   running: number;
+  /** They wait only because their processes are paused. */
+  held: number;
   oldest_ready_at: string | null;
 }
 
@@ -108,6 +152,8 @@ export interface WorkerView extends WorkerInfo {
 
 export interface Stats {
   tasks: Record<'scheduled' | 'ready' | 'running' | 'completed' | 'failed' | 'cancelled', number>;
+  /** Those that have not ended. */
+  processes: Record<'running' | 'failing' | 'cancelling', number>;
   oldest_ready_at: string | null;
   /** `waiting`: not replayed. */
   dead_letters: { waiting: number; last_hour: number };

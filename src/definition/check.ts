@@ -1,7 +1,7 @@
 /** A map against its schema: zod's issues become problems in the words of people who write definitions. */
 import type { z } from 'zod';
 import type { Json } from '../core/json.ts';
-import type { Path, Report } from './problem.ts';
+import { type Path, quote, type Report } from './problem.ts';
 import type { Suggester } from './suggest.ts';
 
 export interface Check {
@@ -26,14 +26,14 @@ export function check<Schema extends z.ZodObject>(
   if (parsed.success) return true;
   for (const issue of parsed.error.issues) {
     const at = [...path, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
-    const subject = subjectOf(issue.path);
+    const subject = subjectOf(at);
     if (issue.code === 'unrecognized_keys') {
       for (const key of issue.keys) {
         report({
           path: [...at, key],
           of: 'key',
           code: 'unknown_key',
-          message: `unknown key ${JSON.stringify(key)}`,
+          message: `unknown key ${quote(key)}`,
           suggest: () => suggester.nearest(key, Object.keys(schema.shape)),
         });
       }
@@ -55,13 +55,13 @@ export function check<Schema extends z.ZodObject>(
   return false;
 }
 
-/** `retry.attempts`, `args[2]`; the map itself is what the caret shows. */
-export function subjectOf(path: readonly PropertyKey[]): string {
-  const subject = path
+/** `retry.attempts`, `args[2]`: within its task, or within the definition. */
+export function subjectOf(path: Path): string {
+  const isInTask = path[0] === 'tasks' && typeof path[1] === 'number';
+  const subject = (isInTask ? path.slice(2) : path)
     .map((part) => {
       if (typeof part === 'number') return `[${part}]`;
-      const key = String(part);
-      return /^[\w-]{1,60}$/.test(key) ? `.${key}` : `[${JSON.stringify(key.slice(0, 60))}]`;
+      return /^[\w-]{1,60}$/.test(part) ? `.${part}` : `[${quote(part)}]`;
     })
     .join('');
   return subject.replace(/^\./, '') || 'this';
@@ -69,7 +69,7 @@ export function subjectOf(path: readonly PropertyKey[]): string {
 
 /** What is there instead of what was expected. */
 export function nameKind(value: unknown): string {
-  if (value === null) return 'empty';
+  if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'a map';
   return typeof value === 'string' ? 'text' : `a ${typeof value}`;
@@ -94,7 +94,7 @@ function describe(issue: z.core.$ZodRawIssue): string | undefined {
       if (issue.input === null) return `must be ${expected}, but there is nothing`;
       const isPlain = typeof issue.input === 'number' || typeof issue.input === 'boolean';
       if (issue.expected === 'string' && isPlain) {
-        return `must be text, not ${nameKind(issue.input)}: write "${issue.input}", in quotes`;
+        return `must be text, not ${nameKind(issue.input)}: write it in quotes`;
       }
       if (issue.expected === 'int' && typeof issue.input === 'number') return `must be ${expected}`;
       return `must be ${expected}, not ${nameKind(issue.input)}`;

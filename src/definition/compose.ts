@@ -7,7 +7,8 @@
  */
 import { Composer, type CST, type Document, type ErrorCode, Lexer, Parser } from 'yaml';
 import { jsonLimits } from '../core/json.ts';
-import type { ProblemList } from './problem.ts';
+import { quote } from './problem.ts';
+import type { ProblemList } from './problem-list.ts';
 
 /** The largest definition has 1.2 million; so many take the parser two seconds. */
 const lexemesMax = 1_500_000;
@@ -30,63 +31,90 @@ const composerOptions = {
 /** Where the composer says that an error is. */
 type ErrorSource = number | [start: number, end: number] | { offset: number };
 
+/** What the parser does not say of the usual mistakes. */
+const hints: Partial<Record<ErrorCode, string>> = {
+  BLOCK_AS_IMPLICIT_KEY: ': text with ": " in it needs quotes',
+  BAD_SCALAR_START: ': such text needs quotes',
+};
+
 /** Thrown out of the parser to stop it; what is wrong has been noted. */
 class Stop extends Error {}
 
 /** The only document of the text, or null if there are problems. */
 export function composeDocument(text: string, problems: ProblemList): Document.Parsed | null {
-  const note = (code: string, offset: number, message: string) =>
-    problems.add({ path: [], of: 'key', code, message: cut(message) }, () => ({ offset }));
-  const composer = new Composer(composerOptions);
-  // Private, but the only way to stop the composer at the hundredth error instead of the millionth.
-  composer['onError'] = (source: ErrorSource, _code: ErrorCode, message: string, isWarning?: boolean) => {
-    if (isWarning) return;
-    note('invalid_yaml', offsetOf(source), message);
-    if (problems.isFull) throw new Stop();
-  };
-
   const documents: Document.Parsed[] = [];
-  const take = (token: CST.Token) => {
-    if (token.type === 'directive' && !/^%YAML\s+1\.2\s*(#.*)?$/.test(token.source.trim())) {
-      note('unsupported_yaml', token.offset, 'directives other than %YAML 1.2 are not accepted');
-      throw new Stop();
-    }
-    if (token.type === 'error') {
-      const source = token.source ? `: ${JSON.stringify(token.source)}` : '';
-      note('invalid_yaml', token.offset, token.message.includes('\n') ? 'not YAML' : token.message + source);
-      if (problems.isFull) throw new Stop();
-      return;
-    }
-    for (const document of composer.next(token)) add(document);
-  };
-  const add = (document: Document.Parsed) => {
-    documents.push(document);
-    if (documents.length === 1) return;
-    note('unsupported_yaml', document.range[0], 'a file holds one definition: there is a second document');
-    throw new Stop();
-  };
-
   try {
-    const parser = new Parser();
-    let lexemes = 0;
-    for (const lexeme of new Lexer().lex(text)) {
-      lexemes += 1;
-      if (lexemes > lexemesMax) {
-        note('too_large', parser.offset, `there are more than ${lexemesMax} words and signs`);
-        throw new Stop();
-      }
-      for (const token of parser.next(lexeme)) take(token);
-      if (parser.stack.length > depthMax && depthOf(parser.stack) > depthMax) {
-        note('too_deep', parser.offset, `nested deeper than ${depthMax}`);
-        throw new Stop();
-      }
+    for (const document of readStream(text, problems)) {
+      documents.push(document);
+      if (documents.length === 1) continue;
+      const message = 'a file holds one definition: there is a second document';
+      stop(problems, { code: 'unsupported_yaml', offset: document.range[0], message });
     }
-    for (const token of parser.end()) take(token);
-    for (const document of composer.end(true, text.length)) add(document);
   } catch (error) {
     if (!(error instanceof Stop)) throw error;
   }
-  return problems.count === 0 ? (documents[0] ?? null) : null;
+  return problems.isEmpty ? (documents[0] ?? null) : null;
+}
+
+function* readStream(text: string, problems: ProblemList): Generator<Document.Parsed> {
+  const composer = new Composer(composerOptions);
+  // Private, but the only way to stop the composer at the hundredth error instead of the millionth.
+  // biome-ignore lint/complexity/useLiteralKeys: TypeScript lets pass what is private in brackets only.
+  composer['onError'] = (source: ErrorSource, code: ErrorCode, message: string, isWarning?: boolean) => {
+    if (!isWarning) noteError(problems, offsetOf(source), message + (hints[code] ?? ''));
+  };
+  for (const token of readTokens(text, problems)) {
+    if (token.type === 'error') {
+      const source = token.source ? `: ${quote(token.source)}` : '';
+      noteError(problems, token.offset, token.message + source);
+    } else if (token.type === 'directive' && !/^%YAML\s+1\.2\s*$/.test(token.source)) {
+      const message = 'directives other than %YAML 1.2 are not accepted';
+      stop(problems, { code: 'unsupported_yaml', offset: token.offset, message });
+    } else {
+      yield* composer.next(token);
+    }
+  }
+  yield* composer.end(true, text.length);
+}
+
+function* readTokens(text: string, problems: ProblemList): Generator<CST.Token> {
+  const parser = new Parser();
+  let lexemes = 0;
+  for (const lexeme of new Lexer().lex(text)) {
+    lexemes += 1;
+    const { offset } = parser;
+    if (lexemes > lexemesMax) {
+      const message = `there are more than ${lexemesMax} words and signs`;
+      stop(problems, { code: 'too_large', offset, message });
+    }
+    yield* parser.next(lexeme);
+    if (parser.stack.length > depthMax && depthOf(parser.stack) > depthMax) {
+      stop(problems, { code: 'too_deep', offset, message: `nested deeper than ${depthMax}` });
+    }
+  }
+  yield* parser.end();
+}
+
+function noteError(problems: ProblemList, offset: number, message: string): void {
+  note(problems, { code: 'invalid_yaml', offset, message });
+  problems.hasStopped = problems.isFull;
+  if (problems.hasStopped) throw new Stop();
+}
+
+function stop(problems: ProblemList, found: Found): never {
+  note(problems, found);
+  throw new Stop();
+}
+
+interface Found {
+  code: string;
+  offset: number;
+  message: string;
+}
+
+function note(problems: ProblemList, { message, ...found }: Found): void {
+  const cut = message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}…` : message;
+  problems.add(() => ({ path: [], of: 'key', message: cut, ...found }));
 }
 
 function depthOf(stack: CST.Token[]): number {
@@ -98,8 +126,4 @@ function depthOf(stack: CST.Token[]): number {
 function offsetOf(source: ErrorSource): number {
   if (typeof source === 'number') return source;
   return Array.isArray(source) ? source[0] : source.offset;
-}
-
-function cut(message: string): string {
-  return message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}…` : message;
 }

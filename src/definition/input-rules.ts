@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Json } from '../core/json.ts';
 import { type InputRule, type InputType, planLimits } from '../core/plan.ts';
-import { type Check, check, isJsonMap, nameKind } from './check.ts';
+import { type Check, check, isJsonMap, nameKind, subjectOf } from './check.ts';
 import { type Path, quote } from './problem.ts';
 import { inputNameSchema, inputRuleSchema } from './schemas.ts';
 
@@ -71,7 +71,7 @@ function readRule(name: string, value: Json, checks: Check): InputRule | null {
 function checkFits(value: Json, type: InputType, path: Path, { report }: Check): void {
   if (fits(value, type)) return;
   const code = path.at(-1) === 'default' ? 'invalid_default' : 'invalid_enum';
-  report({ path, code, message: `is ${nameKind(value)}, which is not of type ${type}` });
+  report({ path, code, message: `${subjectOf(path)} is ${nameKind(value)}, which is not of type ${type}` });
 }
 
 function fits(value: Json, type: InputType): boolean {
@@ -85,7 +85,6 @@ function fits(value: Json, type: InputType): boolean {
     case 'array':
       return Array.isArray(value);
     default:
-      // biome-ignore lint/suspicious/useValidTypeof: the types that are left have JavaScript's names.
       return typeof value === type;
   }
 }

@@ -1,6 +1,6 @@
 /** What later versions bring: refused by name, so that nothing that was asked for is silently left out. */
 import type { Json } from '../core/json.ts';
-import type { JsonMap } from './check.ts';
+import { isJsonMap, type JsonMap } from './check.ts';
 import type { Path, Report } from './problem.ts';
 
 const containerKeys = Object.fromEntries(
@@ -69,33 +69,33 @@ export function refuseLaterKeys(
 /** The values of a task that become templates once expressions can be evaluated. */
 const templatedKeys = ['command', 'args', 'handler', 'env', 'input', 'queue', 'labels'];
 
-/** Reports each `${{` in a task, or in what all tasks have in common. */
-export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; report: Report }): void {
+/** Reports each `${{` in a task, or in what all tasks have in common; true if there are any. */
+export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; report: Report }): boolean {
+  let hasAny = false;
+  const refuse = (at: Path, code: string, message: string) => {
+    hasAny = true;
+    report({ path: at, code, message });
+  };
   for (const key of templatedKeys) {
-    if (Object.hasOwn(task, key)) refuseIn(task[key] ?? null, [...path, key], report);
+    for (const at of findTemplates(task[key] ?? null, [...path, key])) {
+      refuse(at, 'not_supported_yet', '${{ … }} is not supported yet: expressions come with a later version');
+    }
   }
   if (typeof task.run === 'string' && task.run.includes('${{')) {
-    report({
-      path: [...path, 'run'],
-      code: 'template_in_script',
-      message:
-        'a script is never a template: hand values over in "env", or read them from $SKIPJACK_INPUT, instead of ${{ … }}',
-    });
+    const message =
+      'a script is never a template: hand values over in "env", or read $SKIPJACK_INPUT, instead of ${{ … }}';
+    refuse([...path, 'run'], 'template_in_script', message);
   }
+  return hasAny;
 }
 
-/** Values nest no deeper than the document may. */
-function refuseIn(value: Json, path: Path, report: Report): void {
+/** It recurses: values nest no deeper than a document may. */
+function* findTemplates(value: Json, path: Path): Generator<Path> {
   if (typeof value === 'string') {
-    if (!value.includes('${{')) return;
-    report({
-      path,
-      code: 'not_supported_yet',
-      message: '${{ … }} is not supported yet: expressions come with a later version',
-    });
+    if (value.includes('${{')) yield path;
   } else if (Array.isArray(value)) {
-    for (const [index, item] of value.entries()) refuseIn(item, [...path, index], report);
-  } else if (typeof value === 'object' && value !== null) {
-    for (const [key, item] of Object.entries(value)) refuseIn(item, [...path, key], report);
+    for (const [index, item] of value.entries()) yield* findTemplates(item, [...path, index]);
+  } else if (isJsonMap(value)) {
+    for (const [key, item] of Object.entries(value)) yield* findTemplates(item, [...path, key]);
   }
 }

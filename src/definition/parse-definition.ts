@@ -6,10 +6,10 @@ import { composeDocument } from './compose.ts';
 import { readInputRules } from './input-rules.ts';
 import { laterDefinitionKeys, refuseLaterKeys } from './later.ts';
 import { linkNeeds, readNeeds } from './needs.ts';
-import { type DefinitionProblem, type Finding, ProblemList, toPointer } from './problem.ts';
-import { readDocument } from './read-document.ts';
+import type { DefinitionProblem, Finding } from './problem.ts';
+import { ProblemList } from './problem-list.ts';
+import { type DefinitionDocument, readDocument } from './read-document.ts';
 import { definitionSchema } from './schemas.ts';
-import { SourceText } from './source-text.ts';
 import { Suggester } from './suggest.ts';
 import { type LooseTask, readDefaults, readTask } from './tasks.ts';
 
@@ -34,17 +34,21 @@ export function parseDefinition(source: string | Uint8Array): ParsedDefinition {
   if (typeof text !== 'string') return { kind: 'invalid', problems: [text] };
   const problems = new ProblemList();
   const composed = composeDocument(text, problems);
-  if (composed === null) return invalid(problems, text);
-  const document = readDocument(composed, problems);
-  const { offsetOf } = document;
-  const report = (finding: Finding) =>
-    problems.add(finding, () => ({
-      offset: offsetOf(finding.path, finding.of),
-      relatedOffsets: finding.related?.map(({ path, of }) => offsetOf(path, of)) ?? [],
+  const document = composed && readDocument(composed, problems);
+  const plan = document && readDefinition(document.value, checksOf(document, problems));
+  return plan && problems.isEmpty
+    ? { kind: 'valid', plan }
+    : { kind: 'invalid', problems: problems.toProblems(text) };
+}
+
+function checksOf({ offsetOf }: DefinitionDocument, problems: ProblemList): Check {
+  const report = ({ related = [], ...said }: Finding) =>
+    problems.add(() => ({
+      ...said,
+      offset: offsetOf(said.path, said.of),
+      related: related.map(({ path, message }) => ({ offset: offsetOf(path), message })),
     }));
-  const plan = readDefinition(document.value, { report, suggester: new Suggester() });
-  if (plan !== null && problems.count === 0) return { kind: 'valid', plan };
-  return invalid(problems, text);
+  return { report, suggester: new Suggester() };
 }
 
 /** Without a byte order mark, which no column counts. */
@@ -52,13 +56,13 @@ function toText(source: string | Uint8Array): string | DefinitionProblem {
   const refuse = (code: string, message: string) => ({ pointer: '', line: 1, column: 1, code, message });
   const bytes = typeof source === 'string' ? Buffer.byteLength(source) : source.byteLength;
   if (bytes > planLimits.sourceBytesMax) {
-    return refuse('too_large', `is larger than ${planLimits.sourceBytesMax} bytes`);
+    return refuse('too_large', `the definition is larger than ${planLimits.sourceBytesMax} bytes`);
   }
   if (typeof source === 'string') return source.replace(/^\ufeff/, '');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(source);
   } catch {
-    return refuse('not_utf8', 'is not text in UTF-8');
+    return refuse('not_utf8', 'this is not text in UTF-8');
   }
 }
 
@@ -145,33 +149,4 @@ function link(values: Json[], tasks: (LooseTask | null)[], checks: Check): Plann
     task === null ? [] : [{ ...task, needs: needs[index] ?? [], dependents: dependents[index] ?? [] }],
   );
   return linked.length === tasks.length ? linked : null;
-}
-
-function invalid(list: ProblemList, text: string): ParsedDefinition {
-  const source = new SourceText(text);
-  const sorted = list.kept.toSorted((a, b) => a.offset - b.offset);
-  const problems = sorted.map((finding): DefinitionProblem => {
-    const suggestion = finding.suggest?.();
-    const related = finding.related?.map(({ message }, index) => ({
-      ...source.place(finding.relatedOffsets?.[index] ?? finding.offset),
-      message,
-    }));
-    const { line, column, excerpt } = source.place(finding.offset);
-    return {
-      pointer: toPointer(finding.path),
-      line,
-      column,
-      code: finding.code,
-      message: finding.message,
-      ...(suggestion === undefined ? {} : { suggestion }),
-      excerpt,
-      ...(related?.length ? { related } : {}),
-    };
-  });
-  const last = problems.at(-1);
-  if (list.left > 0 && last) {
-    const message = `and ${list.left} more`;
-    problems.push({ pointer: '', line: last.line, column: last.column, code: 'more_problems', message });
-  }
-  return { kind: 'invalid', problems };
 }

@@ -1,14 +1,7 @@
-/** What is wrong with a definition, and the list in which the checks gather it. */
+/** What is wrong with a definition: as the checks say it, and as people and programs get it. */
 
 /** Keys and indexes from the root to a value. */
 export type Path = readonly (string | number)[];
-
-export interface RelatedPlace {
-  line: number;
-  column: number;
-  message: string;
-  excerpt: string;
-}
 
 export interface DefinitionProblem {
   /** JSON pointer (RFC 6901) to the offending value; of a missing key, where it would be. */
@@ -21,66 +14,44 @@ export interface DefinitionProblem {
   message: string;
   /** What was meant, perhaps. */
   suggestion?: string;
-  /** The line of the source, cut around the column. */
+  /** The line of the source, cut around the column if it is long. */
   excerpt?: string;
   /** Other places that have to do with it: the first of two tasks of the same name. */
   related?: RelatedPlace[];
 }
 
-/** A problem as the checks know it: where by path, and of what. */
-export interface Finding {
+export interface RelatedPlace {
+  line: number;
+  column: number;
+  message: string;
+  excerpt: string;
+}
+
+/** What the caret goes under: the value, its key, or the map that lacks the key. */
+export type Part = 'value' | 'key' | 'map';
+
+interface Said {
   path: Path;
-  /** What the caret goes under: the value (default), its key, or the map that lacks the key. */
-  of?: 'value' | 'key' | 'map';
+  /** By default the value. */
+  of?: Part;
   code: string;
   message: string;
-  /** Asked for problems that are shown only: it compares with every name there is. */
+  /** Asked for what is shown only: it compares with every name there is. */
   suggest?: () => string | undefined;
-  related?: { path: Path; of?: 'key'; message: string }[];
+}
+
+/** A problem as a check says it. */
+export interface Finding extends Said {
+  related?: { path: Path; message: string }[];
 }
 
 /** Takes a problem in. */
 export type Report = (finding: Finding) => void;
 
-/** A finding with its place in the source. */
-export interface PlacedFinding extends Finding {
+/** A problem with its offsets in the source. */
+export interface PlacedFinding extends Said {
   offset: number;
-  relatedOffsets?: number[];
-}
-
-const problemsMax = 100;
-
-/**
- * The problems in the order of the checks: the first hundred are kept, the rest is counted.
- *
- * A place is blamed once: what an alias repeats is one mistake, and so is a number too large to be a number.
- */
-export class ProblemList {
-  readonly kept: PlacedFinding[] = [];
-  readonly #seen = new Set<string>();
-  left = 0;
-
-  get isFull(): boolean {
-    return this.kept.length >= problemsMax;
-  }
-
-  get count(): number {
-    return this.kept.length + this.left;
-  }
-
-  /** `locate` is asked for what is kept only. */
-  add(finding: Finding, locate: () => { offset: number; relatedOffsets?: number[] }): void {
-    if (this.isFull) {
-      this.left += 1;
-      return;
-    }
-    const placed = { ...finding, ...locate() };
-    const { offset, of = 'value', path } = placed;
-    const place = `${offset} ${of} ${of === 'map' ? path.at(-1) : ''}`;
-    if (this.#seen.has(place)) return;
-    this.#seen.add(place);
-    this.kept.push(placed);
-  }
+  related?: { offset: number; message: string }[];
 }
 
 export function toPointer(path: Path): string {

@@ -20,10 +20,10 @@ export function readDefaults(value: Json | undefined, checks: Check): JsonMap | 
     return null;
   }
   const known = refuseLaterKeys(value, laterDefaultsKeys, { path, report: checks.report });
+  const hasTemplates = refuseTemplates(known, { path, report: checks.report });
   const isRetryFine = checkRetry(known.retry, path, checks);
   const isFine = check(defaultsSchema, known, path, checks);
-  refuseTemplates(known, { path, report: checks.report });
-  return isRetryFine && isFine ? known : null;
+  return isRetryFine && isFine && !hasTemplates ? known : null;
 }
 
 /**
@@ -43,10 +43,10 @@ export function readTask(
     return null;
   }
   const task = refuseLaterKeys(value, laterTaskKeys, { path, report });
+  const hasTemplates = refuseTemplates(task, { path, report });
   const isRetryFine = checkRetry(task.retry, path, checks);
   const isFine = check(taskSchema, task, path, checks);
-  refuseTemplates(task, { path, report });
-  if (!isRetryFine || !isFine || task !== value) return null;
+  if (!isRetryFine || !isFine || hasTemplates || task !== value) return null;
   return normalise(withDefaults(task, defaults), path, checks);
 }
 
@@ -87,9 +87,9 @@ function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | 
   } catch (error) {
     if (!(error instanceof SkipjackError)) throw error;
     for (const { pointer = '', message } of error.problems) {
-      const parts = fromPointer(pointer);
-      const text = message.startsWith('a task ') ? message : `${subjectOf(parts)} ${message}`;
-      report({ path: [...path, ...parts], code: 'invalid_value', message: text });
+      const at = [...path, ...fromPointer(pointer)];
+      const text = message.startsWith('a task ') ? message : `${subjectOf(at)} ${message}`;
+      report({ path: at, code: 'invalid_value', message: text });
     }
     return null;
   }

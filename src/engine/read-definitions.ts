@@ -46,6 +46,20 @@ export async function listDefinitions(
   return rows.map(toSummary);
 }
 
+/** Every version of a name, newest first; `before` is the last version of the page before. */
+export async function listVersions(
+  db: Database,
+  name: string,
+  page: { limit: number; before?: number },
+): Promise<DefinitionSummary[]> {
+  const { rows } = await db.pool.query<Row>(
+    `select ${summaryColumns} from skipjack.definitions
+     where name = $1 and ($2::integer is null or version < $2) order by version desc limit ${Number(page.limit)}`,
+    [name, page.before ?? null],
+  );
+  return rows.map(toSummary);
+}
+
 /** The newest version unless one is named. Null: there is none. */
 export async function readDefinition(
   db: Database,

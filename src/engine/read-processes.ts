@@ -139,6 +139,26 @@ export async function listProcesses(
   return rows.map(toSummary);
 }
 
+/** How many processes have not ended, by state. Served by `processes_live`. */
+export async function countLiveProcesses(
+  db: Database,
+): Promise<Record<'running' | 'failing' | 'cancelling', number>> {
+  const { rows } = await db.pool.query<{ state: ProcessState; count: number }>(
+    `select state, count(*)::float8 as count from skipjack.processes
+     where state in ('running', 'failing', 'cancelling') group by state`,
+  );
+  const counts = { running: 0, failing: 0, cancelling: 0 };
+  return { ...counts, ...Object.fromEntries(rows.map(({ state, count }) => [state, count])) };
+}
+
+/** How many tasks of each queue wait only because their processes are paused. */
+export async function countHeldTasks(db: Database): Promise<Map<string, number>> {
+  const { rows } = await db.pool.query<{ queue: string; held: number }>(
+    'select queue, held::float8 as held from skipjack.queue_depth where held > 0',
+  );
+  return new Map(rows.map(({ queue, held }) => [queue, held]));
+}
+
 /** Something that happened to a process or one of its tasks. */
 export interface ProcessHistoryEntry {
   at: string;

@@ -6,6 +6,7 @@
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { createApi } from '../../src/api/api.ts';
+import { Engine } from '../../src/engine/engine.ts';
 import type { Queue } from '../../src/queue/queue.ts';
 import { type TestApi, test } from './support/api.ts';
 
@@ -22,7 +23,7 @@ function exampleOf(route: { request?: { body?: { content: Record<string, object 
   return (route.request?.body?.content['application/json'] as { example?: unknown } | undefined)?.example;
 }
 
-const routes: Route[] = createApi({ queue: {} as Queue, version: '' }).openAPIRegistry.definitions.flatMap(
+const routes: Route[] = createApi(new Engine({ queue: {} as Queue })).openAPIRegistry.definitions.flatMap(
   (definition) =>
     definition.type === 'route'
       ? [

@@ -14,7 +14,7 @@ test('queues show what waits and runs, and whether they are paused', async ({ ap
     name: 'a/b c',
     paused: true,
   });
-  const none = { paused: false, ready: 0, scheduled: 0, running: 0, oldest_ready_at: null };
+  const none = { paused: false, ready: 0, scheduled: 0, running: 0, held: 0, oldest_ready_at: null };
   expect((await api.get('/v1/queues')).body.queues).toEqual([
     { ...none, name: 'a/b c', paused: true },
     { ...none, name: 'default', ready: 1, running: 1, oldest_ready_at: expect.any(String) },
@@ -41,6 +41,7 @@ test('figures are counted once for those who ask within five seconds', async ({ 
   const first = await api.get('/v1/stats');
   expect(first.body).toEqual({
     tasks: { scheduled: 0, ready: 1, running: 0, completed: 1, failed: 1, cancelled: 0 },
+    processes: { running: 0, failing: 0, cancelling: 0 },
     oldest_ready_at: expect.any(String),
     dead_letters: { waiting: 1, last_hour: 1 },
     workers: { live: 0, slots: 0 },

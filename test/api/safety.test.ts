@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest';
 import { startServer } from '../../src/api/server.ts';
+import { Engine } from '../../src/engine/engine.ts';
 import { claimOne, enqueue } from '../support/tasks.ts';
 import { startTestApi, test } from './support/api.ts';
 
@@ -46,8 +47,8 @@ describe('who may ask', () => {
   });
 
   test('an empty key is no key to set', async ({ database }) => {
-    const settings = { queue: database.queue, host: '127.0.0.1', port: 0, version: '', apiKeys: ['  '] };
-    await expect(startServer(settings)).rejects.toMatchObject({ code: 'usage' });
+    const starting = startServer(new Engine({ queue: database.queue }), { port: 0, apiKeys: ['  '] });
+    await expect(starting).rejects.toMatchObject({ code: 'usage' });
   });
 });
 
@@ -299,8 +300,8 @@ describe('requests that are none', () => {
 
 describe('paths', () => {
   test('what is not there is 404, what is asked wrongly is 405 with what is allowed', async ({ api }) => {
-    const lost = await api.get('/v1/processes');
-    expect([lost.status, lost.body.code, lost.body.instance]).toEqual([404, 'not_found', '/v1/processes']);
+    const lost = await api.get('/v1/events');
+    expect([lost.status, lost.body.code, lost.body.instance]).toEqual([404, 'not_found', '/v1/events']);
     const wrong = await api.send('DELETE', '/v1/tasks');
     expect([wrong.status, wrong.body.code, wrong.headers.get('allow')]).toEqual([
       405,

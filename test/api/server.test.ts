@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest';
 import { startServer } from '../../src/api/server.ts';
+import { Engine } from '../../src/engine/engine.ts';
 import { claimOne, complete, enqueue } from '../support/tasks.ts';
 import { startTestApi, test } from './support/api.ts';
 
@@ -22,7 +23,7 @@ describe('listening', () => {
   test.for(['0.0.0.0', '::', '192.0.2.1', 'example.com'])(
     'on %s is refused without API keys',
     async (host, { database }) => {
-      const starting = startServer({ queue: database.queue, host, port: 0, version: '' });
+      const starting = startServer(new Engine({ queue: database.queue }), { host, port: 0 });
       await expect(starting).rejects.toMatchObject({
         code: 'usage',
         message: expect.stringContaining('SKIPJACK_API_KEYS'),
@@ -31,11 +32,9 @@ describe('listening', () => {
   );
 
   test('on every address is possible with keys', async ({ database }) => {
-    const server = await startServer({
-      queue: database.queue,
+    const server = await startServer(new Engine({ queue: database.queue }), {
       host: '0.0.0.0',
       port: 0,
-      version: '',
       apiKeys: ['key'],
     });
     const answer = await fetch(`http://127.0.0.1:${server.port}/v1/tasks`, {
@@ -47,12 +46,7 @@ describe('listening', () => {
   });
 
   test('on a port that another program has says so', async ({ api, database }) => {
-    const starting = startServer({
-      queue: database.queue,
-      host: '127.0.0.1',
-      port: api.server.port,
-      version: '',
-    });
+    const starting = startServer(new Engine({ queue: database.queue }), { port: api.server.port });
     await expect(starting).rejects.toMatchObject({
       code: 'usage',
       message: expect.stringContaining('another program'),

@@ -1,6 +1,7 @@
 import { describe, expect } from 'vitest';
 import { createApi } from '../../src/api/api.ts';
 import { newId } from '../../src/core/ids.ts';
+import { Engine } from '../../src/engine/engine.ts';
 import { claimOne, enqueue, expireLease, makeDue } from '../support/tasks.ts';
 import { test } from './support/api.ts';
 
@@ -103,11 +104,6 @@ describe('claiming', () => {
     expect(body).toMatchObject({ code: 'invalid_request', problems: [{ pointer }] });
   });
 
-  test('claiming by definition is refused as not supported yet', async ({ api }) => {
-    const { status, body } = await api.post('/v1/tasks/claim', { queues: ['a'], definition: 'loan' });
-    expect([status, body.code]).toEqual([422, 'not_supported_yet']);
-  });
-
   test('a claim announces its worker, and takes nothing from what the worker says of itself', async ({
     api,
   }) => {
@@ -154,7 +150,7 @@ describe('a connection that closes', () => {
         gone.abort();
         return tasks;
       };
-      const app = createApi({ queue: { ...database.queue, claim: claimedThenGone }, version: '' });
+      const app = createApi(new Engine({ queue: { ...database.queue, claim: claimedThenGone } }));
       await app.request('/v1/tasks/claim', {
         method: 'POST',
         headers: { 'content-type': 'application/json' },

@@ -108,7 +108,7 @@ test('queues, workers, stats and health have the shape that their types promise'
   });
   const anyText = expect.any(String);
   expect(await client.listQueues()).toEqual([
-    { name: 'people', paused: false, ready: 1, scheduled: 0, running: 0, oldest_ready_at: anyText },
+    { name: 'people', paused: false, ready: 1, scheduled: 0, running: 0, held: 0, oldest_ready_at: anyText },
   ]);
   expect(await client.setQueuePaused('people', true)).toEqual({ name: 'people', paused: true });
   expect(await client.listWorkers()).toEqual([
@@ -127,6 +127,7 @@ test('queues, workers, stats and health have the shape that their types promise'
   ]);
   expect(await client.readStats()).toEqual({
     tasks: { scheduled: 0, ready: 1, running: 0, completed: 0, failed: 0, cancelled: 0 },
+    processes: { running: 0, failing: 0, cancelling: 0 },
     oldest_ready_at: anyText,
     dead_letters: { waiting: 0, last_hour: 0 },
     workers: { live: 1, slots: 2 },

@@ -1,20 +1,39 @@
 /**
- * Reads a JSON body, within bounds and without guessing.
+ * Reads a body as text, within bounds and without guessing.
  *
- * Only `application/json` is read: a form on a stranger's web page can send other types without being asked,
- * and must not be able to enqueue commands. The size is bounded while it is read, so neither a chunked body nor
- * a lying Content-Length gets more than its share of memory. Bytes that are not UTF-8 are refused: replaced
- * by question marks they would be stored as something nobody sent.
+ * Only JSON is read, and YAML where an endpoint takes it: a form on a stranger's web page can send other types
+ * without being asked, and must not be able to enqueue commands. The size is bounded while it is read, so neither
+ * a chunked body nor a lying Content-Length gets more than its share of memory. Bytes that are not UTF-8 are
+ * refused: replaced by question marks they would be stored as something nobody sent.
  */
 import type { Context } from 'hono';
 import { SkipjackError } from '../../core/errors.ts';
 
 export const bodyBytesMaxDefault = 8 * 1024 * 1024;
 
-/** The body as JSON; undefined when there is none. */
-export async function readJsonBody(c: Context, { bytesMax }: { bytesMax: number }): Promise<unknown> {
+/** The first of each is the one to send. */
+export const contentTypes = {
+  json: ['application/json'],
+  yaml: ['application/yaml', 'text/yaml', 'application/x-yaml'],
+} as const;
+
+export type BodyType = keyof typeof contentTypes;
+
+export interface TextBody {
+  type: BodyType;
+  text: string;
+}
+
+/** Undefined when there is none. */
+export async function readTextBody(
+  c: Context,
+  { bytesMax, types }: { bytesMax: number; types: readonly BodyType[] },
+): Promise<TextBody | undefined> {
   const contentType = c.req.header('content-type');
-  if (contentType !== undefined && !isJson(contentType)) throw wrongType(`"${contentType.slice(0, 100)}"`);
+  const type = types.find((each) => contentType !== undefined && isOfType(contentType, each));
+  if (contentType !== undefined && type === undefined) {
+    throw wrongType(`"${contentType.slice(0, 100)}"`, types);
+  }
   const encoding = c.req.header('content-encoding');
   if (encoding !== undefined && encoding.toLowerCase() !== 'identity') {
     throw new SkipjackError(
@@ -22,26 +41,47 @@ export async function readJsonBody(c: Context, { bytesMax }: { bytesMax: number 
       `Bodies encoded as "${encoding.slice(0, 100)}" are not read. Send it as it is, without Content-Encoding.`,
     );
   }
-  const bytes = await readBytes(c, bytesMax);
+  const bytes = await readBytes(c, bytesMax).catch((cause) => {
+    if (cause instanceof SkipjackError) throw cause;
+    throw malformed('The body ended before it was complete.', types, cause);
+  });
   if (bytes.byteLength === 0) return undefined;
-  if (contentType === undefined) throw wrongType('not named');
-  return parseJson(bytes);
+  if (type === undefined) throw wrongType('not named', types);
+  return { type, text: decode(bytes, types) };
 }
 
-function isJson(contentType: string): boolean {
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+function decode(bytes: Uint8Array, types: readonly BodyType[]): string {
+  try {
+    return utf8.decode(bytes);
+  } catch (cause) {
+    throw malformed('The body is not UTF-8.', types, cause);
+  }
+}
+
+/** In the words of what is read here. */
+export function malformed(message: string, types: readonly BodyType[], cause?: unknown): SkipjackError {
+  return new SkipjackError(types.includes('yaml') ? 'invalid_request' : 'invalid_json', message, { cause });
+}
+
+function isOfType(contentType: string, type: BodyType): boolean {
   const [essence = '', ...parameters] = contentType.toLowerCase().split(';');
   return (
-    essence.trim() === 'application/json' &&
+    (contentTypes[type] as readonly string[]).includes(essence.trim()) &&
     parameters.every(
       (parameter) => !parameter.trim().startsWith('charset') || /^charset="?utf-?8"?$/.test(parameter.trim()),
     )
   );
 }
 
-function wrongType(given: string): SkipjackError {
+function wrongType(given: string, types: readonly BodyType[]): SkipjackError {
+  const read = types.map((type) => type.toUpperCase()).join(' or ');
+  const send = types.map((type) => `"content-type: ${contentTypes[type][0]}"`).join(' or ');
   return new SkipjackError(
     'unsupported_media_type',
-    `The content type is ${given}; JSON in UTF-8 is read here. Send the header "content-type: application/json".`,
+    `The content type is ${given}; ${read} in UTF-8 is read here. Send the header ${send}.`,
+    { extra: { accept: types.flatMap((type) => contentTypes[type]) } },
   );
 }
 
@@ -49,14 +89,8 @@ async function readBytes(c: Context, bytesMax: number): Promise<Uint8Array> {
   const declared = c.req.header('content-length');
   const isDeclared = declared !== undefined && c.req.header('transfer-encoding') === undefined;
   if (isDeclared && Number(declared) > bytesMax) throw tooLarge(bytesMax);
-  try {
-    // Node's HTTP parser hands over no more than was declared.
-    if (isDeclared) return new Uint8Array(await c.req.arrayBuffer());
-    return await readChunks(c, bytesMax);
-  } catch (error) {
-    if (error instanceof SkipjackError) throw error;
-    throw new SkipjackError('invalid_json', 'The body ended before it was complete.', { cause: error });
-  }
+  // Node's HTTP parser hands over no more than was declared.
+  return isDeclared ? new Uint8Array(await c.req.arrayBuffer()) : readChunks(c, bytesMax);
 }
 
 async function readChunks(c: Context, bytesMax: number): Promise<Uint8Array> {
@@ -78,15 +112,7 @@ function tooLarge(bytesMax: number): SkipjackError {
   );
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true });
-
-function parseJson(bytes: Uint8Array): unknown {
-  let text: string;
-  try {
-    text = utf8.decode(bytes);
-  } catch (cause) {
-    throw new SkipjackError('invalid_json', 'The body is not UTF-8.', { cause });
-  }
+export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -1,7 +1,9 @@
 /** An endpoint's part of /openapi.json, with every problem that it can answer. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
+import { z } from 'zod';
 import { type ErrorCode, errorCatalogue } from '../../core/errors.ts';
 import { problemSchema } from '../schemas/problem.ts';
+import { contentTypes } from './body.ts';
 import type { Endpoint } from './endpoint.ts';
 import { problemType } from './problem.ts';
 
@@ -45,19 +47,8 @@ export function describeEndpoint(app: OpenAPIHono, declared: Endpoint): void {
     request: {
       ...(declared.params ? { params: declared.params } : {}),
       ...(declared.query ? { query: declared.query } : {}),
-      ...(declared.body
-        ? {
-            body: {
-              required: true,
-              content: {
-                'application/json': {
-                  schema: declared.body,
-                  ...(declared.bodyExample === undefined ? {} : { example: declared.bodyExample }),
-                },
-              },
-            },
-          }
-        : {}),
+      ...(declared.headers ? { headers: declared.headers } : {}),
+      ...(declared.body ? { body: documentBody(declared, declared.body) } : {}),
     },
     responses: {
       ...Object.fromEntries(
@@ -74,6 +65,18 @@ export function describeEndpoint(app: OpenAPIHono, declared: Endpoint): void {
       ),
     },
   });
+}
+
+function documentBody({ isBodyOptional, bodyExample, parseText, yamlExample }: Endpoint, schema: z.ZodType) {
+  const withExample = (example: unknown) => (example === undefined ? {} : { example });
+  const yaml = { schema: z.string(), ...withExample(yamlExample) };
+  return {
+    required: !isBodyOptional,
+    content: {
+      'application/json': { schema, ...withExample(bodyExample) },
+      ...(parseText ? Object.fromEntries(contentTypes.yaml.map((type) => [type, yaml])) : {}),
+    },
+  };
 }
 
 function documentAnswer({ description, schema, headers }: Endpoint['answers'][number]) {

@@ -9,11 +9,11 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
-import { type ErrorCode, type Problem, SkipjackError } from '../../core/errors.ts';
-import { findJsonProblem } from '../../core/json.ts';
+import type { ErrorCode, Problem } from '../../core/errors.ts';
+import { findJsonProblem, findTextProblem } from '../../core/json.ts';
 import { toProblems } from '../../core/task-input.ts';
 import { checkPath, parseQuery, splitUrl } from './address.ts';
-import { readJsonBody } from './body.ts';
+import { type BodyType, malformed, parseJson, readTextBody, type TextBody } from './body.ts';
 import { describeEndpoint } from './describe-endpoint.ts';
 import { invalidRequest } from './problem.ts';
 
@@ -22,15 +22,22 @@ export interface Endpoint {
   /** `/v1/tasks/{id}` */
   path: string;
   id: string;
-  tag: 'tasks' | 'workers' | 'dead letters' | 'operations';
+  tag: 'tasks' | 'workers' | 'definitions' | 'processes' | 'dead letters' | 'operations';
   summary: string;
   description?: string;
   params?: z.ZodObject;
   query?: z.ZodObject;
+  /** By their names in small letters; others may be there. */
+  headers?: z.ZodObject;
   body?: z.ZodType;
   bodyExample?: unknown;
+  /** No body is as good as an empty object. */
+  isBodyOptional?: boolean;
   /** Checks the body in place of `body`, which then only documents it. */
   parseBody?: (value: unknown) => unknown;
+  /** Reads the body as text, which may be YAML too; `body` then only documents what it is as JSON. */
+  parseText?: (body: TextBody) => unknown;
+  yamlExample?: string;
   answers: Record<number, { description: string; schema?: z.ZodType; headers?: Record<string, string> }>;
   /** Refusals of its own, beside those that every endpoint knows. */
   refusals?: ErrorCode[];
@@ -45,7 +52,12 @@ export interface Call<Declared extends Endpoint> {
   c: Context;
   params: Parsed<Declared['params']>;
   query: Parsed<Declared['query']>;
-  body: Declared['parseBody'] extends (value: unknown) => infer Body ? Body : Parsed<Declared['body']>;
+  headers: Parsed<Declared['headers']>;
+  body: Declared['parseText'] extends (body: TextBody) => infer Body
+    ? Body
+    : Declared['parseBody'] extends (value: unknown) => infer Body
+      ? Body
+      : Parsed<Declared['body']>;
 }
 
 /** One of the declared answers. */
@@ -64,9 +76,6 @@ export interface Endpoints {
   ): { serve(handle: (call: Call<Declared>) => Promise<Answer<Declared>>): void };
 }
 
-/** Parameters of later versions: refused by name rather than unknown. */
-const laterParameters = ['definition', 'process_id'];
-
 export function createEndpoints(
   app: OpenAPIHono,
   { bodyBytesMax, onDeclare }: { bodyBytesMax: number; onDeclare: (declared: Endpoint) => void },
@@ -81,8 +90,9 @@ export function createEndpoints(
           checkPath(path);
           const params = declared.params && check(declared.params, c.req.param(), { isParameter: true });
           const checkedQuery = checkQuery(declared, parseQuery(query));
+          const headers = declared.headers && check(declared.headers, c.req.header(), { isParameter: true });
           const body = declared.method === 'get' ? undefined : await readBody(c, declared, bodyBytesMax);
-          const answer: AnyAnswer = await handle({ c, params, query: checkedQuery, body } as never);
+          const answer: AnyAnswer = await handle({ c, params, query: checkedQuery, headers, body } as never);
           if (answer.body === undefined) return c.body(null, answer.status as 204, answer.headers);
           return c.json(answer.body as object, answer.status as ContentfulStatusCode, answer.headers);
         });
@@ -97,17 +107,9 @@ interface AnyAnswer {
   headers?: Record<string, string>;
 }
 
-function checkQuery({ query: schema, refusals }: Endpoint, query: Record<string, string>): unknown {
+function checkQuery({ query: schema }: Endpoint, query: Record<string, string>): unknown {
   const known = Object.keys(schema?.shape ?? {});
   const unknown = Object.keys(query).filter((name) => !known.includes(name));
-  const later = unknown.find((name) => laterParameters.includes(name));
-  if (later && refusals?.includes('not_supported_yet')) {
-    throw new SkipjackError(
-      'not_supported_yet',
-      `"${later}" belongs to definitions and processes, which this version does not know yet.`,
-      { problems: [{ pointer: later, message: 'is not supported yet' }] },
-    );
-  }
   if (unknown.length > 0) {
     const message =
       known.length > 0
@@ -121,17 +123,26 @@ function checkQuery({ query: schema, refusals }: Endpoint, query: Record<string,
 }
 
 async function readBody(c: Context, declared: Endpoint, bytesMax: number): Promise<unknown> {
-  const value = await readJsonBody(c, { bytesMax });
-  if (declared.parseBody) return declared.parseBody(required(value));
-  if (declared.body) return parseWhole(declared.body, required(value));
-  if (value !== undefined) parseWhole(z.strictObject({}), value);
+  const { parseText, parseBody, body: schema, isBodyOptional } = declared;
+  const types: BodyType[] = parseText ? ['json', 'yaml'] : ['json'];
+  const sent = await readTextBody(c, { bytesMax, types });
+  if (sent === undefined && (parseText || parseBody || (schema && !isBodyOptional))) {
+    const expected = parseText ? 'a definition in YAML or JSON' : 'a JSON object';
+    throw malformed(`There is no body; ${expected} is expected.`, types);
+  }
+  if (sent && parseText) return parseText(toStorable(sent));
+  const value = sent ? parseJson(sent.text) : {};
+  if (parseBody) return parseBody(value);
+  if (schema) return parseWhole(schema, value);
+  parseWhole(z.strictObject({}), value);
   return undefined;
 }
 
-function required(value: unknown): unknown {
-  if (value === undefined)
-    throw new SkipjackError('invalid_json', 'There is no body; a JSON object is expected.');
-  return value;
+/** Whatever the text is, it will be stored as it came. */
+function toStorable(body: TextBody): TextBody {
+  const problem = findTextProblem(body.text);
+  if (problem) throw invalidRequest([{ pointer: '', message: `has ${problem}` }]);
+  return body;
 }
 
 /** A body that is accepted or refused as a whole. */

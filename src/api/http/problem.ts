@@ -57,8 +57,11 @@ export function toProblemDocument(
   };
 }
 
-/** Problems shown at most, and characters of a text: keys may be as long as a body, and as many. */
-const problemsMax = 100;
+/**
+ * Problems shown at most, and characters of a text: keys may be as long as a body, and as many. A definition has
+ * a hundred, and one that says how many more there are.
+ */
+const problemsMax = 101;
 const textMax = 1_000;
 
 /** What happened, no longer than people read. */
@@ -82,7 +85,7 @@ function problemTypeUri(code: ErrorCode): string {
 export function problemHeaders(error: SkipjackError): Record<string, string> {
   if (error.status === 503) return { 'retry-after': String(retryAfterS) };
   if (error.code === 'unauthorized') return { 'www-authenticate': 'Bearer realm="skipjack"' };
-  if (error.code === 'unsupported_media_type') return { accept: 'application/json' };
+  if (Array.isArray(error.extra.accept)) return { accept: error.extra.accept.join(', ') };
   // What is left of the body is not read: the connection is of no further use.
   if (error.code === 'body_too_large') return { connection: 'close' };
   if (Array.isArray(error.extra.allow)) return { allow: error.extra.allow.join(', ') };

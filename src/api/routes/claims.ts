@@ -4,6 +4,7 @@ import { SkipjackError } from '../../core/errors.ts';
 import { newId } from '../../core/ids.ts';
 import { claimFor } from '../claim.ts';
 import { releaseIfUndelivered } from '../delivery.ts';
+import { mountedAt } from '../http/mount.ts';
 import { notFound } from '../http/problem.ts';
 import type { ApiParts } from '../parts.ts';
 import { claimedTaskSchema, claimOneSchema, claimSchema } from '../schemas/claim.ts';
@@ -31,10 +32,10 @@ export function addClaimRoutes(parts: ApiParts): void {
         },
       },
     })
-    .serve(async ({ c, body }) => ({
-      status: 200,
-      body: { tasks: (await claimFor(parts, c, body)).map(toClaimed) },
-    }));
+    .serve(async ({ c, body }) => {
+      const claimed = await claimFor(parts, c, body);
+      return { status: 200, body: { tasks: claimed.map((task) => toClaimed(task, mountedAt(c))) } };
+    });
 
   endpoints
     .declare({
@@ -62,7 +63,7 @@ export function addClaimRoutes(parts: ApiParts): void {
       switch (result.kind) {
         case 'claimed':
           if (body.claim_id === undefined) releaseIfUndelivered(c, [result.task], parts);
-          return { status: 200, body: toClaimed(result.task) };
+          return { status: 200, body: toClaimed(result.task, mountedAt(c)) };
         case 'already_claimed':
           throw new SkipjackError('already_claimed', `"${result.worker}" holds the task.`, {
             extra: { worker: result.worker, lease_expires_at: result.leaseExpiresAt },

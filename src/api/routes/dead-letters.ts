@@ -17,7 +17,7 @@ import {
   momentParameter,
   nameParameter,
 } from '../schemas/parameters.ts';
-import { attemptSchema, taskErrorSchema, taskSchema, workShape } from '../schemas/task.ts';
+import { attemptSchema, taskErrorSchema, taskSchema, taskSummarySchema, workShape } from '../schemas/task.ts';
 import { toDeadLetter } from '../views.ts';
 
 const reasonSchema = z.enum(['failed', 'lost_too_often']);
@@ -49,6 +49,9 @@ const letterSchema = z
     ...workShape,
     input: jsonSchema,
     labels: z.record(z.string(), z.string()),
+    process_id: taskSummarySchema.shape.process_id,
+    ordinal: taskSummarySchema.shape.ordinal,
+    needs: taskSchema.shape.needs,
     attempts: z.array(attemptSchema),
   })
   .meta({ id: 'DeadLetter', description: 'With what it ran and every attempt, the last included' });
@@ -119,7 +122,7 @@ export function addDeadLetterRoutes({ endpoints, queue, tasks }: ApiParts): void
       const id = idOf(params, 'dead letter');
       const letter = await readDeadLetter(db, id);
       if (!letter) throw notFound('dead letter', id);
-      return { status: 200, body: toDeadLetter(letter) };
+      return { status: 200, body: toDeadLetter(letter, await tasks.read(id)) };
     });
 
   endpoints
@@ -129,10 +132,11 @@ export function addDeadLetterRoutes({ endpoints, queue, tasks }: ApiParts): void
       id: 'replayDeadLetter',
       tag: 'dead letters',
       summary: 'Run its task again, with a new budget of attempts',
-      description: 'The letter stays, marked as replayed.',
+      description:
+        'The letter stays, marked as replayed. For the task of a process this is to retry the process, with whatever else failed in it.',
       params: idParamsSchema,
       answers: { 200: { description: 'The task, back on its queue', schema: taskSchema } },
-      refusals: ['not_found', 'already_replayed'],
+      refusals: ['not_found', 'already_replayed', 'not_failed'],
     })
     .serve(async ({ params }) => {
       const id = idOf(params, 'dead letter');
@@ -142,6 +146,14 @@ export function addDeadLetterRoutes({ endpoints, queue, tasks }: ApiParts): void
         throw new SkipjackError('already_replayed', `It was replayed at ${result.replayedAt}.`, {
           extra: { replayed_at: result.replayedAt },
         });
+      }
+      if (result.kind === 'process_not_failed') {
+        const { processId, state } = result;
+        throw new SkipjackError(
+          'not_failed',
+          `Its process ${processId} is ${state}: only a failed one can go on from its dead letters. Nothing was changed.`,
+          { extra: { process_id: processId, state } },
+        );
       }
       return { status: 200, body: await tasks.read(id) };
     });

@@ -1,6 +1,7 @@
 /** Queues, workers, and the pulse of it all. */
 import { z } from 'zod';
 import { queueNameSchema } from '../../core/task-input.ts';
+import { countHeldTasks, countLiveProcesses } from '../../engine/read-processes.ts';
 import { listQueues, readStats } from '../../queue/overview.ts';
 import { setQueuePaused } from '../../queue/pause.ts';
 import { listWorkers, removeWorker } from '../../queue/workers.ts';
@@ -18,6 +19,7 @@ const queueSchema = z
     ready: count,
     scheduled: count,
     running: count,
+    held: count.meta({ description: 'Tasks that wait only because their processes are paused' }),
     oldest_ready_at: momentOrNull,
   })
   .meta({ id: 'Queue' });
@@ -53,6 +55,9 @@ const statsSchema = z
       failed: count,
       cancelled: count,
     }),
+    processes: z
+      .object({ running: count, failing: count, cancelling: count })
+      .meta({ description: 'Those that have not ended' }),
     oldest_ready_at: momentOrNull,
     dead_letters: z.object({
       waiting: count.meta({ description: 'Not replayed' }),
@@ -67,7 +72,13 @@ const statsFreshMs = 5_000;
 
 export function addOperationRoutes({ endpoints, queue }: ApiParts): void {
   const { db } = queue;
-  const readSharedStats = createSharedAnswer(() => readStats(db), { freshMs: statsFreshMs });
+  const readSharedStats = createSharedAnswer(
+    async () => {
+      const [stats, processes] = await Promise.all([readStats(db), countLiveProcesses(db)]);
+      return { ...stats, processes };
+    },
+    { freshMs: statsFreshMs },
+  );
 
   endpoints
     .declare({
@@ -83,7 +94,13 @@ export function addOperationRoutes({ endpoints, queue }: ApiParts): void {
         },
       },
     })
-    .serve(async () => ({ status: 200, body: { queues: await listQueues(db) } }));
+    .serve(async () => {
+      const [queues, held] = await Promise.all([listQueues(db), countHeldTasks(db)]);
+      return {
+        status: 200,
+        body: { queues: queues.map((queue) => ({ ...queue, held: held.get(queue.name) ?? 0 })) },
+      };
+    });
 
   endpoints
     .declare({
@@ -162,7 +179,8 @@ export function addOperationRoutes({ endpoints, queue }: ApiParts): void {
       path: '/v1/stats',
       id: 'readStats',
       tag: 'operations',
-      summary: 'Counts by state, the oldest ready task, recent dead letters, live workers',
+      summary:
+        'Counts of tasks and live processes by state, the oldest ready task, recent dead letters, live workers',
       description: 'At most five seconds old.',
       answers: { 200: { description: 'The figures', schema: statsSchema } },
     })

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { claimFor } from '../claim.ts';
 import { parseWhole } from '../http/endpoint.ts';
+import { mountedAt } from '../http/mount.ts';
 import { toSkipjackError } from '../http/problem.ts';
 import { idGivenBy, judgeEach, openEnvelope, refusalShape } from '../judge-each.ts';
 import type { ApiParts } from '../parts.ts';
@@ -134,7 +135,6 @@ export function addSettlementRoutes(parts: ApiParts): void {
             .meta({ id: 'SettleResults' }),
         },
       },
-      refusals: ['not_supported_yet'],
     })
     .serve(async ({ c, body: { items, claim } }) => {
       const judged = await judgeEach(
@@ -153,6 +153,9 @@ export function addSettlementRoutes(parts: ApiParts): void {
         log.warn({ err: toSkipjackError(error) }, 'settled, but could not claim');
         return [];
       });
-      return { status: 200, body: { results, claimed: claimed.map(toClaimed) } };
+      return {
+        status: 200,
+        body: { results, claimed: claimed.map((task) => toClaimed(task, mountedAt(c))) },
+      };
     });
 }

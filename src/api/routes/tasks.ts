@@ -9,10 +9,12 @@ import { listTasks } from '../../queue/read-tasks.ts';
 import { encodeCursor, idCursorSchema } from '../cursor.ts';
 import { defined } from '../defined.ts';
 import { enqueueTask } from '../enqueue.ts';
+import { mountedAt } from '../http/mount.ts';
 import { notFound } from '../http/problem.ts';
 import type { ApiParts } from '../parts.ts';
 import {
   idOf,
+  idParameter,
   idParamsSchema,
   labelText,
   limitDefault,
@@ -58,11 +60,11 @@ export function addTaskRoutes(parts: ApiParts): void {
         ...(query.wait ? { awaited: true } : {}),
       });
       const headers = {
-        location: `/v1/tasks/${id}`,
+        location: `${mountedAt(c)}/v1/tasks/${id}`,
         ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
       };
       if (query.wait !== undefined) {
-        const ended = await waitForEnd(parts, c, id, query.wait);
+        const ended = await waitForEnd(parts, c, { what: 'task', id, waitMs: query.wait });
         return { status: ended ? 200 : 202, headers, body: await tasks.read(id) };
       }
       return { status: replayed ? 200 : 201, headers, body: await tasks.read(id) };
@@ -82,6 +84,8 @@ export function addTaskRoutes(parts: ApiParts): void {
           .meta({ description: '`active` means scheduled, ready and running' }),
         queue: nameParameter,
         name: nameParameter,
+        definition: nameParameter.meta({ description: 'Of processes of this definition' }),
+        process_id: idParameter,
         label: labelText.optional(),
         created_after: momentParameter,
         created_before: momentParameter,
@@ -96,11 +100,15 @@ export function addTaskRoutes(parts: ApiParts): void {
             .meta({ id: 'TaskList' }),
         },
       },
-      refusals: ['not_supported_yet'],
     })
     .serve(async ({ query }) => {
-      const { limit = limitDefault, cursor, created_after, created_before, ...rest } = query;
-      const filter = defined({ ...rest, createdAfter: created_after, createdBefore: created_before });
+      const { limit = limitDefault, cursor, process_id, created_after, created_before, ...rest } = query;
+      const filter = defined({
+        ...rest,
+        processId: process_id,
+        createdAfter: created_after,
+        createdBefore: created_before,
+      });
       // One more than asked for: whether there is another page.
       const found = await listTasks(db, filter, { limit: limit + 1, ...defined({ after: cursor }) });
       const page = found.slice(0, limit);
@@ -125,7 +133,8 @@ export function addTaskRoutes(parts: ApiParts): void {
     })
     .serve(async ({ c, params, query }) => {
       const id = idOf(params, 'task');
-      const ended = query.wait === undefined || (await waitForEnd(parts, c, id, query.wait));
+      const ended =
+        query.wait === undefined || (await waitForEnd(parts, c, { what: 'task', id, waitMs: query.wait }));
       return { status: ended ? 200 : 202, body: await tasks.readWithAttempts(id) };
     });
 
@@ -135,18 +144,26 @@ export function addTaskRoutes(parts: ApiParts): void {
       path: '/v1/tasks/{id}/cancel',
       id: 'cancelTask',
       tag: 'tasks',
-      summary: 'Cancel a task',
+      summary: 'Cancel a task that stands alone',
+      description: 'One of a process is cancelled with its process.',
       params: idParamsSchema,
       answers: {
         200: { description: 'It is cancelled', schema: taskSchema },
         202: { description: 'Its worker was asked to stop', schema: taskSchema },
       },
-      refusals: ['not_found', 'already_settled'],
+      refusals: ['not_found', 'already_settled', 'part_of_process'],
     })
     .serve(async ({ params }) => {
       const id = idOf(params, 'task');
       const result = await cancelTask(db, id);
       if (result.kind === 'not_found') throw notFound('task', id);
+      if (result.kind === 'of_process') {
+        const { processId } = result;
+        throw partOfProcess(
+          processId,
+          `Cancel the process (POST /v1/processes/${processId}/cancel), or end the task by its name.`,
+        );
+      }
       if (result.kind === 'ended' && result.state !== 'cancelled') {
         throw new SkipjackError(
           'already_settled',
@@ -165,16 +182,23 @@ export function addTaskRoutes(parts: ApiParts): void {
       path: '/v1/tasks/{id}',
       id: 'deleteTask',
       tag: 'tasks',
-      summary: 'Delete the record of a task that has ended',
-      description: 'With its attempts, its dead letter and its idempotency key.',
+      summary: 'Delete the record of a task that has ended and stands alone',
+      description:
+        'With its attempts, its dead letter and its idempotency key. One of a process is deleted with its process.',
       params: idParamsSchema,
       answers: { 204: { description: 'Deleted' } },
-      refusals: ['not_found', 'not_ended'],
+      refusals: ['not_found', 'not_ended', 'part_of_process'],
     })
     .serve(async ({ params }) => {
       const id = idOf(params, 'task');
       const result = await deleteTask(db, id);
       if (result.kind === 'not_found') throw notFound('task', id);
+      if (result.kind === 'of_process') {
+        throw partOfProcess(
+          result.processId,
+          `It is deleted with its process: DELETE /v1/processes/${result.processId}.`,
+        );
+      }
       if (result.kind === 'not_ended') {
         throw new SkipjackError(
           'not_ended',
@@ -186,4 +210,12 @@ export function addTaskRoutes(parts: ApiParts): void {
       }
       return { status: 204 };
     });
+}
+
+function partOfProcess(processId: string, whatToDo: string): SkipjackError {
+  return new SkipjackError(
+    'part_of_process',
+    `The task belongs to process ${processId}. ${whatToDo} Nothing was changed.`,
+    { extra: { process_id: processId } },
+  );
 }

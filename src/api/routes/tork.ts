@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { parseTaskInput, taskInputSchema } from '../../core/task-input.ts';
 import { enqueueTask } from '../enqueue.ts';
+import { mountedAt } from '../http/mount.ts';
 import type { ApiParts } from '../parts.ts';
 import { idOf, idParamsSchema } from '../schemas/parameters.ts';
 import { torkTaskSchema } from '../schemas/task.ts';
@@ -25,11 +26,14 @@ export function addTorkRoutes({ endpoints, queue, tasks }: ApiParts): void {
       },
       refusals: ['not_supported_yet', 'idempotency_conflict', 'idempotency_key_busy'],
     })
-    .serve(async ({ body }) => {
+    .serve(async ({ c, body }) => {
       const { id, replayed } = await enqueueTask(queue, body);
       return {
         status: replayed ? 200 : 201,
-        headers: { location: `/task/${id}`, ...(replayed ? { 'idempotency-replayed': 'true' } : {}) },
+        headers: {
+          location: `${mountedAt(c)}/task/${id}`,
+          ...(replayed ? { 'idempotency-replayed': 'true' } : {}),
+        },
         body: toTorkTask(await tasks.readWithAttempts(id)),
       };
     });

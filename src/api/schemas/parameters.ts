@@ -28,7 +28,7 @@ export function boundedDuration(bounds: { min?: string; max: string }) {
 export const waitSchema = boundedDuration({ max: '60s' });
 
 export const waitParameter = waitSchema.optional().meta({
-  description: 'Waits so long (at most 60s) for the task to end: 200 when it has, 202 when it has not',
+  description: 'Waits so long (at most 60s) for the end: 200 when it has come, 202 when it has not',
   example: '30s',
 });
 
@@ -49,6 +49,14 @@ export const momentParameter = z.iso
   .meta({ example: '2026-01-31T12:00:00Z' });
 
 export const nameParameter = z.string().min(1).max(200).optional();
+
+/** A UUID to filter by, as Postgres writes it. */
+export const idParameter = z
+  .string()
+  .refine(isId, 'is not a UUID')
+  .transform((id) => id.toLowerCase())
+  .optional()
+  .meta({ format: 'uuid' });
 
 /** `key` or `key=value`. */
 export const labelText = z

@@ -3,6 +3,9 @@ import { type ErrorCode, errorCatalogue } from '../../core/errors.ts';
 
 const codes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
 
+/** Where something stands in the text of a definition, counted from 1. */
+const placeShape = { line: z.int(), column: z.int() };
+
 export const problemPartSchema = z.object({
   pointer: z
     .string()
@@ -10,6 +13,14 @@ export const problemPartSchema = z.object({
     .meta({ description: 'A JSON pointer into the body, or the name of a parameter' }),
   code: z.string().optional(),
   message: z.string(),
+  line: placeShape.line.optional().meta({ description: 'In the text of a definition, from 1' }),
+  column: placeShape.column.optional().meta({ description: 'In characters as people see them, from 1' }),
+  excerpt: z.string().optional().meta({ description: 'That line, or the part of it around the column' }),
+  suggestion: z.string().optional().meta({ description: 'What may have been meant' }),
+  related: z
+    .array(z.object({ ...placeShape, message: z.string(), excerpt: z.string().optional() }))
+    .optional()
+    .meta({ description: 'Other places that have to do with it: the first of two equal names' }),
 });
 
 /** What every error answers. */

@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { visibleTaskStates } from '../../core/task.ts';
 import { jsonSchema } from '../../core/task-input.ts';
 
-const momentSchema = z.string().meta({ format: 'date-time' });
-const idSchema = z.string().meta({ format: 'uuid' });
+export const momentSchema = z.string().meta({ format: 'date-time' });
+export const idSchema = z.string().meta({ format: 'uuid' });
 
 export const taskErrorSchema = z
   .object({
@@ -37,6 +37,11 @@ export const taskSummarySchema = z
     run_ms: z.number().nullable(),
     exit_code: z.int().nullable(),
     error: taskErrorSchema.nullable(),
+    process_id: idSchema.nullable().meta({ description: 'Null for a task that stands alone' }),
+    ordinal: z
+      .int()
+      .nullable()
+      .meta({ description: 'Its place among the tasks of its process, counted from 1' }),
   })
   .meta({
     id: 'TaskSummary',
@@ -70,6 +75,7 @@ const viewShape = {
     })
     .nullable(),
   timeout: z.string().nullable(),
+  needs: z.array(z.string()).meta({ description: 'Names of the tasks of its process that it needs' }),
   success: z.boolean().nullable().meta({ description: 'Null until it has ended' }),
   output: jsonSchema,
   last_error: taskErrorSchema
@@ -103,12 +109,15 @@ export const taskExample = {
   run_ms: 5,
   exit_code: 0,
   error: null,
+  process_id: null,
+  ordinal: null,
   type: 'command',
   command: 'echo',
   args: ['hello', 'world'],
   input: null,
   retry: null,
   timeout: null,
+  needs: [],
   success: true,
   output: 'hello world',
   last_error: null,

@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander';
-import type { DeadLetter, DeadLetterSummary } from '../../client/views.ts';
+import type { DeadLetter } from '../../client/views.ts';
 import type { Flags } from '../../config.ts';
 import { configuredClient } from '../client.ts';
-import { outputOption, serverOption, usage, wholeNumberArgument, withExamples } from '../options.ts';
+import { outputOption, serverOption, usage, withExamples } from '../options.ts';
+import { limitOption, readPages, remarkMore } from '../pages.ts';
 import { type Format, print, remark } from '../print.ts';
 import { formatFields, formatTable, shortTime } from '../table.ts';
 
@@ -40,7 +41,7 @@ function listCommand(): Command {
   const command = filterable(new Command('list'))
     .description('List dead letters that wait, newest first')
     .option('--replayed', 'those that were replayed instead')
-    .option('--limit <n>', 'at most so many', wholeNumberArgument('--limit', { min: 1, max: 100_000 }), 50)
+    .addOption(limitOption())
     .action(list);
   return withExamples(command, [
     '$ skipjack dead-letters list',
@@ -51,20 +52,15 @@ function listCommand(): Command {
 async function list(flags: Filter & { limit: number; replayed?: boolean }): Promise<void> {
   const client = configuredClient(flags);
   const { queue, name, reason, limit, replayed = false } = flags;
-  const letters: DeadLetterSummary[] = [];
-  let cursor: string | undefined;
-  let more = true;
-  while (more && letters.length < limit) {
-    const page = await client.listDeadLetters(
+  const letters = await readPages(limit, async (page) => {
+    const { dead_letters: rows, next_cursor } = await client.listDeadLetters(
       { queue, name, reason, replayed },
-      { limit: Math.min(limit - letters.length, 500), cursor },
+      page,
     );
-    letters.push(...page.dead_letters);
-    cursor = page.next_cursor ?? undefined;
-    more = cursor !== undefined;
-  }
-  await print(letters, flags.output, () =>
-    formatTable(letters, [
+    return { rows, next_cursor };
+  });
+  await print(letters.rows, flags.output, () =>
+    formatTable(letters.rows, [
       { title: 'ID', value: (letter) => letter.id },
       { title: 'REASON', value: (letter) => letter.reason },
       { title: 'QUEUE', value: (letter) => letter.queue },
@@ -73,7 +69,7 @@ async function list(flags: Filter & { limit: number; replayed?: boolean }): Prom
       { title: 'ERROR', value: (letter) => letter.error?.message ?? '' },
     ]),
   );
-  if (more && flags.output === 'text') remark(`There are more; --limit ${limit} was reached.`);
+  remarkMore(letters, flags);
 }
 
 function showCommand(): Command {

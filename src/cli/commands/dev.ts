@@ -1,18 +1,16 @@
 import { Command } from 'commander';
-import type { Logger } from 'pino';
-import { type Config, type Flags, maskUrl, readConfig } from '../../config.ts';
-import { startEmbeddedPostgres } from '../../database/embedded.ts';
-import { migrateDatabase } from '../../database/migrate.ts';
+import { type Flags, readConfig } from '../../config.ts';
 import { createDatabaseTaskSource } from '../../queue/task-source.ts';
+import { attachEngine } from '../attach-engine.ts';
 import { attachQueue } from '../attach-queue.ts';
-import { attachServer } from '../attach-server.ts';
+import { attachServer, requireKeysBeyondLoopback } from '../attach-server.ts';
 import { attachWorker } from '../attach-worker.ts';
-import { explainDatabaseFault, namesDatabase } from '../database.ts';
 import { keepUp } from '../keep-up.ts';
-import { type Lifetime, liveUntilSignal } from '../lifetime.ts';
+import { liveUntilSignal } from '../lifetime.ts';
 import { createLog } from '../log.ts';
 import { concurrencyOption, databaseUrlOption, dataOption, queuesOption, withExamples } from '../options.ts';
 import { remark } from '../print.ts';
+import { provideDatabase } from '../provide-database.ts';
 
 /** Somebody waits at the terminal for it to end: ten seconds for everything, Postgres included. */
 const graceMs = 5_000;
@@ -41,16 +39,14 @@ export function devCommand(): Command {
 
 async function dev(flags: Flags): Promise<void> {
   const config = readConfig(flags, { defaults: { graceMs } });
+  requireKeysBeyondLoopback(config);
   const log = createLog(config.logLevel);
   await liveUntilSignal({ log, endMsMax: endMsMax + Math.max(0, config.graceMs - graceMs) }, async (life) => {
     const { url, description } = await provideDatabase(life, { config, flags, log });
-    const migrated = await migrateDatabase(url).catch((error) => {
-      throw explainDatabaseFault(error, url);
-    });
-    if (migrated.applied > 0) log.info(migrated, 'migrated the database');
     const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack dev' });
     if (life.signal.aborted) return;
-    const serverUrl = await attachServer(life, { queue, config, log, closeMs });
+    const engine = attachEngine(life, queue);
+    const serverUrl = await attachServer(life, { engine, config, log, closeMs });
     keepUp(life, queue.db, log);
     const ended = new AbortController();
     life.onEnd('task source', async () => ended.abort());
@@ -59,18 +55,6 @@ async function dev(flags: Flags): Promise<void> {
     log.info({ url: serverUrl, database: description }, `ready, pid ${process.pid}`);
     if (process.stderr.isTTY) greet(serverUrl, description);
   });
-}
-
-async function provideDatabase(
-  life: Lifetime,
-  { config, flags, log }: { config: Config; flags: Flags; log: Logger },
-): Promise<{ url: string; description: string }> {
-  if (config.databaseUrl !== null && namesDatabase(config, flags)) {
-    return { url: config.databaseUrl, description: maskUrl(config.databaseUrl) };
-  }
-  const postgres = await startEmbeddedPostgres({ data: config.data, logger: log });
-  life.onEnd('Postgres', () => postgres.stop(), { always: true });
-  return { url: postgres.url, description: `embedded Postgres, data in ${config.data}` };
 }
 
 function greet(url: string, database: string): void {

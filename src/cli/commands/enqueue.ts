@@ -1,11 +1,10 @@
 import { Command } from 'commander';
-import { SkipjackError } from '../../core/errors.ts';
-import type { Json } from '../../core/json.ts';
 import type { TaskInput } from '../../core/task-input.ts';
 import { configuredClient } from '../client.ts';
 import {
   outputOption,
   pairArgument,
+  parseJson,
   serverOption,
   usage,
   waitOption,
@@ -93,7 +92,7 @@ async function enqueue(words: string[], flags: EnqueueFlags): Promise<void> {
   }
   task = await client.waitForTask(task.id, { waitMs: flags.wait });
   await print(task, flags.output, () => formatTask(task));
-  remarkEnd(task, flags.wait);
+  remarkEnd('task', task, flags.wait);
   process.exitCode = exitCodeOf(task);
 }
 
@@ -125,21 +124,9 @@ function toTask([command, ...args]: string[], flags: EnqueueFlags): TaskInput {
     run_at: flags.runAt,
     labels: flags.label,
     idempotency_key: flags.idempotencyKey,
-    input: flags.input === undefined ? undefined : parseInput(flags.input),
+    input: flags.input === undefined ? undefined : parseJson('--input', flags.input),
     retry: Object.values(retry).some((value) => value !== undefined) ? retry : undefined,
   };
   // JSON leaves out what was not said; the server checks the rest and says what is wrong with it.
   return JSON.parse(JSON.stringify(given)) as TaskInput;
-}
-
-function parseInput(text: string): Json {
-  try {
-    return JSON.parse(text) as Json;
-  } catch (error) {
-    throw new SkipjackError(
-      'invalid_json',
-      `--input is not JSON: ${(error as Error).message}. Text needs its quotes: --input '"hello"'.`,
-      { cause: error },
-    );
-  }
 }

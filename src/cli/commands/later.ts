@@ -2,11 +2,7 @@ import { Command } from 'commander';
 import { usage } from '../options.ts';
 
 const later: Record<string, string> = {
-  run: 'running a process to its end',
-  validate: 'checking definitions',
-  start: 'starting processes',
   logs: 'reading the logs of tasks',
-  retry: 'retrying processes',
   prune: 'deleting what ended long ago',
 };
 

@@ -1,30 +1,45 @@
 import { Command, Option } from 'commander';
 import type { Client } from '../../client/client.ts';
-import type { TaskSummary } from '../../client/views.ts';
 import type { Flags } from '../../config.ts';
+import { processStates } from '../../core/process.ts';
 import { visibleTaskStates } from '../../core/task.ts';
 import { configuredClient } from '../client.ts';
-import { outputOption, serverOption, wholeNumberArgument, withExamples } from '../options.ts';
-import { type Format, print, remark } from '../print.ts';
+import { outputOption, serverOption, withExamples } from '../options.ts';
+import { limitOption, readPages, remarkMore } from '../pages.ts';
+import { type Format, print } from '../print.ts';
+import { stateOf } from '../show-process.ts';
 import { formatTable, shortTime } from '../table.ts';
 
-type Filter = NonNullable<Parameters<Client['listTasks']>[0]>;
+type TaskFilter = NonNullable<Parameters<Client['listTasks']>[0]>;
+type ProcessFilter = NonNullable<Parameters<Client['listProcesses']>[0]>;
 
 interface ListFlags extends Flags {
-  state?: Filter['state'];
-  queue?: string;
-  name?: string;
-  label?: string;
-  createdAfter?: string;
-  createdBefore?: string;
   limit: number;
   output: Format;
 }
 
+interface TaskFlags extends ListFlags, Omit<TaskFilter, 'processId'> {
+  process?: string;
+}
+
 export function listCommand(): Command {
   const command = new Command('list')
-    .description('List tasks, newest first')
-    .summary('list tasks')
+    .description('List tasks, processes or definitions; tasks when it is not said what')
+    .summary('list tasks, processes or definitions')
+    .addCommand(tasksCommand(), { isDefault: true })
+    .addCommand(processesCommand())
+    .addCommand(definitionsCommand());
+  return withExamples(command, [
+    '$ skipjack list --state active --queue mail',
+    '$ skipjack list processes --state failed',
+    "$ skipjack list definitions -o json | jq -r '.[].name'",
+  ]);
+}
+
+function tasksCommand(): Command {
+  const command = new Command('tasks')
+    .description('List tasks, newest first; those of one process in the order of its definition')
+    .summary('list tasks, newest first')
     .addOption(
       new Option('--state <state>', 'only those in this state; active: scheduled, ready and running').choices(
         ['active', ...visibleTaskStates],
@@ -33,33 +48,35 @@ export function listCommand(): Command {
     .option('--queue <name>', 'only those of this queue')
     .option('--name <name>', 'only those of this name')
     .option('--label <name[=value]>', 'only those with this label')
+    .option('--process <id>', 'only those of this process')
+    .option('--definition <name>', 'only those of processes of this definition')
     .option('--created-after <time>', 'as 2026-01-31T12:00:00Z')
     .option('--created-before <time>', 'as 2026-01-31T12:00:00Z')
-    .option('--limit <n>', 'at most so many', wholeNumberArgument('--limit', { min: 1, max: 100_000 }), 50)
+    .addOption(limitOption())
     .addOption(serverOption())
     .addOption(outputOption())
-    .action(list);
+    .action(listTasks);
   return withExamples(command, [
     '$ skipjack list --state active --queue mail',
+    '$ skipjack list --process 0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f60',
     "$ skipjack list --state failed --limit 1000 -o json | jq -r '.[].id'",
   ]);
 }
 
-async function list(flags: ListFlags): Promise<void> {
+async function listTasks(flags: TaskFlags): Promise<void> {
   const client = configuredClient(flags);
-  const { state, queue, name, label, createdAfter, createdBefore, limit } = flags;
-  const filter = { state, queue, name, label, createdAfter, createdBefore };
-  const tasks: TaskSummary[] = [];
-  let cursor: string | undefined;
-  let more = true;
-  while (more && tasks.length < limit) {
-    const page = await client.listTasks(filter, { limit: Math.min(limit - tasks.length, 500), cursor });
-    tasks.push(...page.tasks);
-    cursor = page.next_cursor ?? undefined;
-    more = cursor !== undefined;
-  }
-  await print(tasks, flags.output, () =>
-    formatTable(tasks, [
+  const { state, queue, name, label, definition, process: processId, createdAfter, createdBefore } = flags;
+  const filter = { state, queue, name, label, definition, createdAfter, createdBefore };
+  const isFiltered = Object.values(filter).some((value) => value !== undefined);
+  const tasks = await readPages(flags.limit, async (page) => {
+    const { tasks: rows, next_cursor } =
+      processId !== undefined && !isFiltered
+        ? await client.listProcessTasks(processId, page)
+        : await client.listTasks({ ...filter, processId }, page);
+    return { rows, next_cursor };
+  });
+  await print(tasks.rows, flags.output, () =>
+    formatTable(tasks.rows, [
       { title: 'ID', value: (task) => task.id },
       { title: 'STATE', value: (task) => task.state },
       { title: 'QUEUE', value: (task) => task.queue },
@@ -69,5 +86,76 @@ async function list(flags: ListFlags): Promise<void> {
       { title: 'ERROR', value: (task) => task.error?.message ?? '' },
     ]),
   );
-  if (more && flags.output === 'text') remark(`There are more; --limit ${limit} was reached.`);
+  remarkMore(tasks, flags);
+}
+
+function processesCommand(): Command {
+  const command = new Command('processes')
+    .description('List processes, newest first')
+    .addOption(
+      new Option(
+        '--state <state>',
+        'only those in this state; live: running, failing and cancelling',
+      ).choices(['live', ...processStates]),
+    )
+    .option('--definition <name>', 'only those of this definition')
+    .option('--created-after <time>', 'as 2026-01-31T12:00:00Z')
+    .option('--created-before <time>', 'as 2026-01-31T12:00:00Z')
+    .addOption(limitOption())
+    .addOption(serverOption())
+    .addOption(outputOption())
+    .action(listProcesses);
+  return withExamples(command, [
+    '$ skipjack list processes --state live',
+    "$ skipjack list processes --definition loan-application -o json | jq -r '.[].id'",
+  ]);
+}
+
+async function listProcesses(flags: ListFlags & ProcessFilter): Promise<void> {
+  const client = configuredClient(flags);
+  const { state, definition, createdAfter, createdBefore } = flags;
+  const filter = { state, definition, createdAfter, createdBefore };
+  const processes = await readPages(flags.limit, async (page) => {
+    const { processes: rows, next_cursor } = await client.listProcesses(filter, page);
+    return { rows, next_cursor };
+  });
+  await print(processes.rows, flags.output, () =>
+    formatTable(processes.rows, [
+      { title: 'ID', value: (process) => process.id },
+      { title: 'STATE', value: stateOf },
+      { title: 'DEFINITION', value: (process) => process.definition },
+      { title: 'VERSION', value: (process) => process.version },
+      { title: 'ENDED', value: ({ tasks, unfinished }) => `${tasks - unfinished}/${tasks}` },
+      { title: 'CREATED', value: (process) => shortTime(process.created_at) },
+      { title: 'FINISHED', value: (process) => shortTime(process.finished_at) },
+    ]),
+  );
+  remarkMore(processes, flags);
+}
+
+function definitionsCommand(): Command {
+  const command = new Command('definitions')
+    .description('List published definitions by name, each with its newest version')
+    .addOption(limitOption())
+    .addOption(serverOption())
+    .addOption(outputOption())
+    .action(listDefinitions);
+  return withExamples(command, ['$ skipjack list definitions', '$ skipjack list definitions -o json']);
+}
+
+async function listDefinitions(flags: ListFlags): Promise<void> {
+  const client = configuredClient(flags);
+  const definitions = await readPages(flags.limit, async (page) => {
+    const { definitions: rows, next_cursor } = await client.listDefinitions(page);
+    return { rows, next_cursor };
+  });
+  await print(definitions.rows, flags.output, () =>
+    formatTable(definitions.rows, [
+      { title: 'NAME', value: (definition) => definition.name },
+      { title: 'VERSION', value: (definition) => definition.version },
+      { title: 'TASKS', value: (definition) => definition.tasks },
+      { title: 'PUBLISHED', value: (definition) => shortTime(definition.created_at) },
+    ]),
+  );
+  remarkMore(definitions, flags);
 }

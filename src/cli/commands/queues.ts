@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { Flags } from '../../config.ts';
 import { configuredClient } from '../client.ts';
 import { outputOption, serverOption, withExamples } from '../options.ts';
-import { type Format, print } from '../print.ts';
+import { type Format, print, remark } from '../print.ts';
 import { formatTable, shortTime } from '../table.ts';
 
 export function queuesCommand(): Command {
@@ -32,6 +32,7 @@ function listCommand(): Command {
           { title: 'PAUSED', value: (queue) => (queue.paused ? 'yes' : 'no') },
           { title: 'READY', value: (queue) => queue.ready },
           { title: 'SCHEDULED', value: (queue) => queue.scheduled },
+          { title: 'HELD', value: (queue) => queue.held },
           { title: 'RUNNING', value: (queue) => queue.running },
           { title: 'OLDEST READY', value: (queue) => shortTime(queue.oldest_ready_at) },
         ]),
@@ -48,8 +49,12 @@ function pauseCommand({ paused }: { paused: boolean }): Command {
     .addOption(serverOption())
     .addOption(outputOption())
     .action(async (name: string, flags: Flags & { output: Format }) => {
-      const queue = await configuredClient(flags).setQueuePaused(name, paused);
+      const client = configuredClient(flags);
+      const isKnown = (await client.listQueues()).some((queue) => queue.name === name);
+      const queue = await client.setQueuePaused(name, paused);
       await print(queue, flags.output, () => `Queue "${name}" is ${paused ? 'paused' : 'resumed'}.`);
+      if (!isKnown)
+        remark(`Nobody uses a queue "${name}" yet: nothing waits on it, and no worker serves it.`);
     });
   return withExamples(command, [`$ skipjack queues ${verb} mail`]);
 }

@@ -1,7 +1,8 @@
 import { Command } from 'commander';
 import { type Flags, maskUrl, readConfig } from '../../config.ts';
+import { attachEngine } from '../attach-engine.ts';
 import { attachQueue } from '../attach-queue.ts';
-import { attachServer } from '../attach-server.ts';
+import { attachServer, requireKeysBeyondLoopback } from '../attach-server.ts';
 import { findDatabaseUrl } from '../database.ts';
 import { keepUp } from '../keep-up.ts';
 import { liveUntilSignal } from '../lifetime.ts';
@@ -31,13 +32,15 @@ export function serverCommand(): Command {
 
 async function server(flags: Flags): Promise<void> {
   const config = readConfig(flags);
+  requireKeysBeyondLoopback(config);
   const log = createLog(config.logLevel);
   await liveUntilSignal({ log, endMsMax }, async (life) => {
     const url = await findDatabaseUrl(config, flags);
     const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack server' });
     if (life.signal.aborted) return;
     keepUp(life, queue.db, log);
-    const serverUrl = await attachServer(life, { queue, config, log });
+    const engine = attachEngine(life, queue);
+    const serverUrl = await attachServer(life, { engine, config, log });
     log.info({ url: serverUrl, database: maskUrl(url) }, `ready, pid ${process.pid}`);
   });
 }

@@ -7,8 +7,8 @@ import { formatFields } from '../table.ts';
 
 export function statsCommand(): Command {
   const command = new Command('stats')
-    .description('Count tasks by state, dead letters and workers')
-    .summary('count tasks, dead letters and workers')
+    .description('Count tasks by state, live processes, dead letters and workers')
+    .summary('count tasks, processes, dead letters and workers')
     .addOption(serverOption())
     .addOption(outputOption())
     .action(async (flags: Flags & { output: Format }) => {
@@ -16,6 +16,7 @@ export function statsCommand(): Command {
       await print(stats, flags.output, () =>
         formatFields([
           ...Object.entries(stats.tasks),
+          ['processes', formatCounts(stats.processes)],
           ['oldest ready', stats.oldest_ready_at],
           [
             'dead letters',
@@ -26,4 +27,10 @@ export function statsCommand(): Command {
       );
     });
   return withExamples(command, ['$ skipjack stats', '$ skipjack stats -o json | jq .tasks.ready']);
+}
+
+function formatCounts(counts: Record<string, number>): string {
+  return Object.entries(counts)
+    .map(([state, count]) => `${count} ${state}`)
+    .join(', ');
 }

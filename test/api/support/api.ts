@@ -6,7 +6,8 @@ import net from 'node:net';
 import { expect } from 'vitest';
 import type { z } from 'zod';
 import { createApi } from '../../../src/api/api.ts';
-import { type RunningServer, startServer } from '../../../src/api/server.ts';
+import { type RunningServer, type ServerOptions, startServer } from '../../../src/api/server.ts';
+import { Engine } from '../../../src/engine/engine.ts';
 import { test as databaseTest, type TestDatabase } from '../../support/database.ts';
 
 export interface Answer {
@@ -29,9 +30,7 @@ export interface TestApi {
   talk: (bytes: string | Buffer, options?: { hangUp?: boolean }) => Promise<string>;
 }
 
-export type ServerSettings = Partial<Parameters<typeof startServer>[0]>;
-
-export const test = databaseTest.extend<{ settings: ServerSettings; api: TestApi }>({
+export const test = databaseTest.extend<{ settings: ServerOptions; api: TestApi }>({
   settings: {},
   api: async ({ database, settings }, use) => {
     const api = await startTestApi(database, settings);
@@ -42,10 +41,11 @@ export const test = databaseTest.extend<{ settings: ServerSettings; api: TestApi
 
 export async function startTestApi(
   { queue }: Pick<TestDatabase, 'queue'>,
-  settings: ServerSettings = {},
+  settings: ServerOptions = {},
 ): Promise<TestApi> {
-  const server = await startServer({ queue, host: '127.0.0.1', port: 0, version: '0.0.0-test', ...settings });
-  const declared = createApi({ queue, version: '0.0.0-test' });
+  const engine = new Engine({ queue });
+  const server = await startServer(engine, { port: 0, version: '0.0.0-test', ...settings });
+  const declared = createApi(engine);
 
   async function send(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
     const isText = typeof body === 'string' || body instanceof Uint8Array;

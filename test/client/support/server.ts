@@ -2,6 +2,7 @@
 import { createServer, request as send } from 'node:http';
 import { onTestFinished } from 'vitest';
 import { startServer } from '../../../src/api/server.ts';
+import { Engine } from '../../../src/engine/engine.ts';
 import type { Queue } from '../../../src/queue/queue.ts';
 
 export interface LossyServer {
@@ -18,7 +19,7 @@ export async function startLossyServer(
   queue: Queue,
   { apiKeys = [] }: { apiKeys?: string[] } = {},
 ): Promise<LossyServer> {
-  const server = await startServer({ queue, apiKeys, version: 'test', host: '127.0.0.1', port: 0 });
+  const server = await startServer(new Engine({ queue }), { apiKeys, version: 'test', port: 0 });
   const losses: ('request' | 'answer')[] = [];
   const asked: string[] = [];
   const watchers: { path: string; resolve: () => void }[] = [];

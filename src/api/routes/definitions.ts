@@ -1,0 +1,193 @@
+/** Definitions: publish them version by version, look at them, or only have one checked. */
+import { z } from 'zod';
+import { SkipjackError } from '../../core/errors.ts';
+import { parseDefinition } from '../../definition/parse-definition.ts';
+import {
+  type DefinitionView,
+  listDefinitions,
+  listVersions,
+  readDefinition,
+} from '../../engine/read-definitions.ts';
+import { encodeCursor, nameCursorSchema, numberCursorSchema } from '../cursor.ts';
+import { defined } from '../defined.ts';
+import { mountedAt } from '../http/mount.ts';
+import type { ApiParts } from '../parts.ts';
+import {
+  definitionBodySchema,
+  definitionExample,
+  definitionNameSchema,
+  definitionSchema,
+  definitionSummarySchema,
+  definitionYamlExample,
+  publishedSchema,
+  validationSchema,
+} from '../schemas/definition.ts';
+import { limitDefault, limitParameter } from '../schemas/parameters.ts';
+
+const nameParams = z.object({ name: definitionNameSchema });
+
+const versionParams = nameParams.extend({
+  version: z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'is not the number of a version')
+    .transform(Number)
+    .meta({ example: '2' }),
+});
+
+const body = {
+  body: definitionBodySchema,
+  bodyExample: definitionExample,
+  yamlExample: definitionYamlExample,
+} as const;
+
+export function addDefinitionRoutes({ endpoints, engine }: ApiParts): void {
+  const { db } = engine;
+
+  async function read(name: string, version?: number): Promise<DefinitionView> {
+    const found = await readDefinition(db, name, version);
+    if (found) return found;
+    const isThere = version !== undefined && (await readDefinition(db, name)) !== null;
+    throw new SkipjackError(
+      'not_found',
+      isThere ? `The definition "${name}" has no version ${version}.` : `There is no definition "${name}".`,
+    );
+  }
+
+  endpoints
+    .declare({
+      method: 'put',
+      path: '/v1/definitions/{name}',
+      id: 'publishDefinition',
+      tag: 'definitions',
+      summary: 'Publish a definition, as YAML or JSON',
+      description:
+        'Makes a new version, which is never changed; the text of the newest version again is that version. A name in the text must be the one in the path. Every problem is shown, with its place in the text as it was sent.',
+      params: nameParams,
+      ...body,
+      parseText: ({ text }) => text,
+      answers: {
+        200: { description: 'The newest version had this very text', schema: publishedSchema },
+        201: {
+          description: 'A new version',
+          schema: publishedSchema,
+          headers: { location: 'Where the version is' },
+        },
+      },
+      refusals: ['invalid_definition'],
+    })
+    .serve(async ({ c, params, body: source }) => {
+      const { name, version, created } = await engine.publish({ source }, { name: params.name });
+      const { source: _source, plan: _plan, ...summary } = await read(name, version);
+      return {
+        status: created ? 201 : 200,
+        headers: {
+          location: `${mountedAt(c)}/v1/definitions/${encodeURIComponent(name)}/versions/${version}`,
+        },
+        body: { ...summary, created },
+      };
+    });
+
+  endpoints
+    .declare({
+      method: 'post',
+      path: '/v1/definitions/validate',
+      id: 'validateDefinition',
+      tag: 'definitions',
+      summary: 'Check a definition, as YAML or JSON, and publish nothing',
+      description: 'A text that is no YAML and no JSON is a problem of the definition too, with its place.',
+      ...body,
+      parseText: ({ text }) => text,
+      answers: { 200: { description: 'Its plan, or its problems', schema: validationSchema } },
+    })
+    .serve(async ({ body: source }) => {
+      const parsed = parseDefinition(source);
+      if (parsed.kind === 'invalid') {
+        return { status: 200, body: { valid: false, problems: parsed.problems } };
+      }
+      const { plan } = parsed;
+      return { status: 200, body: { valid: true, name: plan.name, tasks: plan.tasks.length, plan } };
+    });
+
+  endpoints
+    .declare({
+      method: 'get',
+      path: '/v1/definitions',
+      id: 'listDefinitions',
+      tag: 'definitions',
+      summary: 'List the newest version of each definition, by name',
+      query: z.strictObject({ limit: limitParameter, cursor: nameCursorSchema.optional() }),
+      answers: {
+        200: {
+          description: 'A page; `next_cursor` is null on the last one',
+          schema: z
+            .object({ definitions: z.array(definitionSummarySchema), next_cursor: z.string().nullable() })
+            .meta({ id: 'DefinitionList' }),
+        },
+      },
+    })
+    .serve(async ({ query: { limit = limitDefault, cursor } }) => {
+      const found = await listDefinitions(db, { limit: limit + 1, ...defined({ after: cursor }) });
+      const page = found.slice(0, limit);
+      const last = found.length > limit ? page.at(-1) : undefined;
+      return {
+        status: 200,
+        body: { definitions: page, next_cursor: last ? encodeCursor([last.name]) : null },
+      };
+    });
+
+  endpoints
+    .declare({
+      method: 'get',
+      path: '/v1/definitions/{name}',
+      id: 'readDefinition',
+      tag: 'definitions',
+      summary: 'Look at the newest version of a definition',
+      params: nameParams,
+      answers: { 200: { description: 'With its text and its plan', schema: definitionSchema } },
+      refusals: ['not_found'],
+    })
+    .serve(async ({ params }) => ({ status: 200, body: await read(params.name) }));
+
+  endpoints
+    .declare({
+      method: 'get',
+      path: '/v1/definitions/{name}/versions',
+      id: 'listDefinitionVersions',
+      tag: 'definitions',
+      summary: 'List the versions of a definition, newest first',
+      params: nameParams,
+      query: z.strictObject({ limit: limitParameter, cursor: numberCursorSchema.optional() }),
+      answers: {
+        200: {
+          description: 'A page; `next_cursor` is null on the last one',
+          schema: z
+            .object({ versions: z.array(definitionSummarySchema), next_cursor: z.string().nullable() })
+            .meta({ id: 'DefinitionVersionList' }),
+        },
+      },
+      refusals: ['not_found'],
+    })
+    .serve(async ({ params: { name }, query: { limit = limitDefault, cursor } }) => {
+      const found = await listVersions(db, name, { limit: limit + 1, ...defined({ before: cursor }) });
+      if (found.length === 0 && cursor === undefined) await read(name);
+      const page = found.slice(0, limit);
+      const last = found.length > limit ? page.at(-1) : undefined;
+      return {
+        status: 200,
+        body: { versions: page, next_cursor: last ? encodeCursor([String(last.version)]) : null },
+      };
+    });
+
+  endpoints
+    .declare({
+      method: 'get',
+      path: '/v1/definitions/{name}/versions/{version}',
+      id: 'readDefinitionVersion',
+      tag: 'definitions',
+      summary: 'Look at one version of a definition',
+      params: versionParams,
+      answers: { 200: { description: 'With its text and its plan', schema: definitionSchema } },
+      refusals: ['not_found'],
+    })
+    .serve(async ({ params }) => ({ status: 200, body: await read(params.name, params.version) }));
+}

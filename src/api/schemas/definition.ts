@@ -1,0 +1,121 @@
+/** Definitions as they are sent and shown. */
+import { z } from 'zod';
+import { inputTypes } from '../../core/plan.ts';
+import { jsonSchema } from '../../core/task-input.ts';
+import { problemPartSchema } from './problem.ts';
+import { idSchema, momentSchema } from './task.ts';
+
+export const definitionNameSchema = z.string().min(1).max(200).meta({ example: 'loan-application' });
+
+export const versionSchema = z.int32().min(1).meta({ description: 'The newest when left out', example: 2 });
+
+/** What there may be is for the checker of definitions to say, with its place in the text. */
+export const definitionBodySchema = z
+  .record(z.string(), jsonSchema)
+  .meta({ id: 'DefinitionSource', description: 'A definition; the same may be sent as YAML' });
+
+export const definitionExample = {
+  input: { applicant: { type: 'string', required: true } },
+  tasks: [
+    { name: 'Open Loan Application', queue: 'people' },
+    { name: 'Review Credit', needs: ['Open Loan Application'], run: './score' },
+  ],
+};
+
+export const definitionYamlExample = `tasks:
+  - name: Open Loan Application
+  - name: Review Credit
+    needs: [Open Loan Application]
+`;
+
+const plannedTaskSchema = z
+  .object({
+    name: z.string(),
+    queue: z.string(),
+    priority: z.int(),
+    spec: jsonSchema.meta({ description: 'What it runs; null: whoever claims it knows what to do' }),
+    input: jsonSchema,
+    labels: z.record(z.string(), z.string()).nullable(),
+    retry: z
+      .object({
+        attempts: z.int(),
+        backoff: z.enum(['fixed', 'linear', 'exponential']),
+        delay_ms: z.number(),
+        max_delay_ms: z.number(),
+        jitter: z.boolean(),
+      })
+      .nullable(),
+    timeout_ms: z.number().nullable(),
+    continue_on_error: z.boolean(),
+    needs: z.array(z.int()).meta({ description: 'Places, from 1, of the tasks that must end first' }),
+    dependents: z.array(z.int()).meta({ description: 'Places, from 1, of the tasks that need this one' }),
+  })
+  .meta({ id: 'PlannedTask' });
+
+export const planSchema = z
+  .object({
+    name: z.string().nullable(),
+    fail_fast: z.boolean(),
+    input: z
+      .record(
+        z.string(),
+        z.object({
+          type: z.enum(inputTypes),
+          required: z.boolean(),
+          default: jsonSchema.optional(),
+          enum: z.array(jsonSchema).optional(),
+          description: z.string().optional(),
+        }),
+      )
+      .nullable()
+      .meta({ description: 'Null: any object is accepted' }),
+    tasks: z.array(plannedTaskSchema),
+  })
+  .meta({ id: 'Plan', description: 'A definition after checking, every default filled in' });
+
+const summaryShape = {
+  id: idSchema,
+  name: z.string(),
+  version: z.int(),
+  tasks: z.int().meta({ description: 'How many it has' }),
+  checksum: z.string().meta({ description: 'SHA-256 of its text' }),
+  created_at: momentSchema,
+};
+
+const summaryExample = {
+  id: '0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f60',
+  name: 'loan-application',
+  version: 2,
+  tasks: 2,
+  checksum: '9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de',
+  created_at: '2026-01-31T12:00:00.000Z',
+};
+
+export const definitionSummarySchema = z.object(summaryShape).meta({ id: 'DefinitionSummary' });
+
+export const definitionSchema = z
+  .object({
+    ...summaryShape,
+    source: z.string().meta({ description: 'The text as it was published' }),
+    plan: planSchema,
+  })
+  .meta({ id: 'Definition' });
+
+export const publishedSchema = z
+  .object({
+    ...summaryShape,
+    created: z.boolean().meta({ description: 'False: the newest version had this very text' }),
+  })
+  .meta({ id: 'Published', example: { ...summaryExample, created: true } });
+
+export const validationSchema = z
+  .discriminatedUnion('valid', [
+    z.object({
+      valid: z.literal(true),
+      name: z.string().nullable(),
+      tasks: z.int(),
+      plan: planSchema,
+    }),
+    z.object({ valid: z.literal(false), problems: z.array(problemPartSchema) }),
+  ])
+  .meta({ id: 'Validation' });

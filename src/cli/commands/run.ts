@@ -1,0 +1,191 @@
+import { Command } from 'commander';
+import type { Logger } from 'pino';
+import { type Config, type Flags, readConfig } from '../../config.ts';
+import type { Plan } from '../../core/plan.ts';
+import type { Engine } from '../../engine/engine.ts';
+import type { ProcessView } from '../../engine/read-processes.ts';
+import { readTasks } from '../../queue/read-tasks.ts';
+import { createDatabaseTaskSource } from '../../queue/task-source.ts';
+import { attachEngine } from '../attach-engine.ts';
+import { attachQueue } from '../attach-queue.ts';
+import { attachServer } from '../attach-server.ts';
+import { attachWorker } from '../attach-worker.ts';
+import { readDefinitionFile } from '../definition-file.ts';
+import { formatElapsed } from '../elapsed.ts';
+import { keepUp } from '../keep-up.ts';
+import { type Lifetime, live } from '../lifetime.ts';
+import { createLog, createLogAbove } from '../log.ts';
+import {
+  concurrencyOption,
+  databaseUrlOption,
+  dataOption,
+  durationArgument,
+  outputOption,
+  queuesOption,
+  withExamples,
+} from '../options.ts';
+import { type Format, print, remark } from '../print.ts';
+import { inputOption, readInput } from '../process-input.ts';
+import { type ProvidedDatabase, provideDatabase } from '../provide-database.ts';
+import { explainFailure } from '../run/explain-failure.ts';
+import { followProcess } from '../run/follow.ts';
+import { createLiveView } from '../run/live-view.ts';
+import { createPlainView } from '../run/plain-view.ts';
+import { beginProgress, type Progress } from '../run/progress.ts';
+
+/** Somebody waits for the end: what other processes left to our worker goes back soon. */
+const graceMs = 2_000;
+const killGraceMs = 1_000;
+const closeMs = 1_000;
+const endMsMax = 9_500;
+
+interface RunFlags extends Flags {
+  input?: string[];
+  waitMax?: number;
+  output: Format;
+}
+
+export function runCommand(): Command {
+  const command = new Command('run')
+    .description(
+      'Run one process to its end: with Postgres, server and worker in this OS process. Shows its tasks on stderr, and prints its output, one JSON value, on stdout',
+    )
+    .summary('run one process to its end')
+    .argument('<file>', 'its definition, in YAML or JSON; - reads stdin')
+    .addOption(inputOption())
+    .option(
+      '--wait-max <duration>',
+      'leave it after so long, with exit code 124',
+      durationArgument('--wait-max'),
+    )
+    .addOption(dataOption())
+    .addOption(databaseUrlOption())
+    .addOption(queuesOption('those of its commands'))
+    .addOption(concurrencyOption())
+    .addOption(outputOption('text: its output as JSON; json: the whole process'))
+    .action(run);
+  command.addHelpText(
+    'after',
+    `
+The exit code is 0 when it completed, 8 when it failed, 9 when it was cancelled, 5 for a definition or an input with
+problems, 124 when --wait-max was over. Ctrl-C cancels the process: 130. A task for people is shown with the curl that
+completes it. Beside a running "skipjack dev" or "skipjack run" on the same --data it uses their Postgres.`,
+  );
+  return withExamples(command, [
+    '$ skipjack run loan.yaml',
+    '$ skipjack run loan.yaml --input applicant=Ann --input amount=2500 | jq .',
+    '$ skipjack run loan.yaml --input loan.json --wait-max 10m -o json',
+  ]);
+}
+
+async function run(file: string, flags: RunFlags): Promise<void> {
+  const { source, plan } = await readDefinitionFile(file);
+  const input = await readInput(flags.input, plan.input);
+  const config = readConfig(flags, { defaults: { graceMs, logLevel: 'warn' } });
+  const ownQueues = config.queues ?? queuesToServe(plan);
+  const isLive = process.stderr.isTTY === true;
+  const view = isLive ? createLiveView(process.stderr, { ownQueues }) : createPlainView();
+  const log = isLive ? createLogAbove(config.logLevel, view.say) : createLog(config.logLevel);
+  let signal: AbortSignal | undefined;
+  try {
+    await live({ log, endMsMax: endMsMax + config.graceMs }, async (life) => {
+      signal = life.signal;
+      const database = await provideDatabase(life, { config, flags, log });
+      const attached = await attachAll(life, { url: database.url, config, ownQueues, log });
+      if (attached === null) return;
+      const { engine, serverUrl } = attached;
+      const handle = await engine.startProcess({ source }, { input, awaited: true });
+      const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? file });
+      const how = await followProcess(life, {
+        db: engine.db,
+        handle,
+        progress,
+        view,
+        log,
+        ownQueues,
+        serverUrl,
+        needsKey: config.apiKeys.length > 0,
+        waitMaxMs: flags.waitMax,
+      });
+      view.close();
+      const ended = { how: life.signal.aborted ? 'interrupted' : how, progress, plan } as const;
+      await report(await handle.read(), { ...ended, engine, database, flags });
+    });
+  } finally {
+    view.close();
+    if (signal?.aborted) process.exitCode = 130;
+  }
+}
+
+/** The queues of what its worker can run. What is for others stays for them. */
+function queuesToServe({ tasks }: Plan): string[] {
+  const own = tasks.filter(({ spec }) => spec?.type === 'command' || spec?.type === 'run');
+  return own.length === 0 ? ['default'] : [...new Set(own.map(({ queue }) => queue))].sort();
+}
+
+/** All that `dev` has, but for the address: its server is for the curl that is shown, and in nobody's way. */
+async function attachAll(
+  life: Lifetime,
+  { url, config, ownQueues, log }: { url: string; config: Config; ownQueues: string[]; log: Logger },
+): Promise<{ engine: Engine; serverUrl: string } | null> {
+  const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack run' });
+  if (life.signal.aborted) return null;
+  const engine = attachEngine(life, queue);
+  const address = { ...config, host: '127.0.0.1', port: 0 };
+  const serverUrl = await attachServer(life, { engine, config: address, log, closeMs });
+  keepUp(life, queue.db, log);
+  const ended = new AbortController();
+  life.onEnd('task source', async () => ended.abort());
+  const source = createDatabaseTaskSource(queue, { signal: ended.signal });
+  const own = { ...config, queues: ownQueues };
+  // The attempts are shown by the process that they are of.
+  attachWorker(life, { source, config: own, log, killGraceMs, logsAttempts: false });
+  return { engine, serverUrl };
+}
+
+interface ReportOptions {
+  how: 'ended' | 'left' | 'interrupted';
+  progress: Progress;
+  plan: Plan;
+  engine: Engine;
+  database: ProvidedDatabase;
+  flags: RunFlags;
+}
+
+async function report(view: ProcessView, options: ReportOptions): Promise<void> {
+  const { how, flags } = options;
+  if (flags.output === 'json') await print(view, 'json', () => '');
+  if (how === 'interrupted') {
+    if (view.finished_at === null)
+      remark(`skipjack: the process is ${view.state}. ${whoGoesOn(view, options)}`);
+  } else if (how === 'left') {
+    remark(
+      `skipjack: the process is still ${view.state} after ${formatElapsed(flags.waitMax ?? 0)}. ${whoGoesOn(view, options)}`,
+    );
+    process.exitCode = 124;
+  } else if (view.state === 'completed') {
+    const output = () => JSON.stringify(view.output, null, process.stdout.isTTY ? 2 : 0);
+    if (flags.output === 'text') await print(view.output, 'text', output);
+  } else if (view.state === 'failed') {
+    remark(explainFailure(await readFailed(options)));
+    process.exitCode = 8;
+  } else {
+    remark('skipjack: the process was cancelled.');
+    process.exitCode = 9;
+  }
+}
+
+/** The tasks that made it fail, in the order of the definition. */
+async function readFailed({ engine, progress, plan }: ReportOptions) {
+  const ids = progress.tasks.flatMap(({ state, seen }, index) =>
+    state === 'failed' && seen !== null && !plan.tasks[index]?.continue_on_error ? [seen.id] : [],
+  );
+  return (await readTasks(engine.db, ids)).filter((task) => task !== null);
+}
+
+/** What becomes of a process that we leave before its end. */
+function whoGoesOn({ id }: ProcessView, { database }: ReportOptions): string {
+  return database.data === null
+    ? `It goes on only where another server or worker has the database. Its id is ${id}.`
+    : `It goes on only while a "skipjack dev" runs on --data ${database.data}. Its id is ${id}.`;
+}

@@ -1,0 +1,355 @@
+/** Every problem there can be, each with its place. ▸ stands before what is wrong. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { planLimits } from '../../src/core/plan.ts';
+import { placesOf, problemsOf, unmark } from './support/parse.ts';
+
+type Case = [code: string, marked: string, said: string | RegExp, suggestion?: string];
+
+const syntax: Case[] = [
+  ['invalid_yaml', 'tasks:\n  - name: ▸@A', 'cannot start with reserved character @'],
+  ['invalid_yaml', 'tasks:\n▸\t- name: A', 'Tabs are not allowed as indentation'],
+  ['invalid_yaml', 'tasks: ▸A: B', 'text with ": " in it needs quotes'],
+  ['invalid_yaml', '{"tasks": [{"name": "A"}]▸', 'must end with a }'],
+  ['invalid_yaml', '{"tasks": [{"name": "▸\\q"}]}', 'Invalid escape sequence \\q'],
+  ['invalid_yaml', 'tasks:\n  - name: A\n▸B', /implicit|Implicit/i],
+  ['invalid_yaml', '▸[a, b]: 1', /keys/],
+  ['unsupported_yaml', '▸%YAML 1.1\n---\ntasks: []', 'directives other than %YAML 1.2'],
+  ['unsupported_yaml', '▸%TAG ! tag:example.com,2000:\n---\ntasks: []', 'directives'],
+  ['unsupported_yaml', 'tasks: [{ name: A }]\n▸---\ntasks: [{ name: B }]', 'a second document'],
+  ['unsupported_yaml', 'tasks: [{ name: !person ▸A }]', 'the tag "!person" is not accepted'],
+  ['unsupported_yaml', 'tasks: [{ name: A, input: !!binary ▸aGk= }]', 'tag:yaml.org,2002:binary'],
+  ['unsupported_yaml', 'defaults: &d {}\ntasks:\n  - name: A\n    ▸<<: *d', 'use "defaults"'],
+  ['duplicate_key', 'tasks:\n  - name: A\n    ▸name: B', 'the key "name" is there twice'],
+  ['unknown_alias', 'tasks: [{ name: A, input: ▸*x }]', 'there is no anchor "x" above'],
+  ['unknown_alias', 'tasks: [{ name: A, input: &x { me: ▸*x } }]', 'stands within itself'],
+  ['unstorable_value', 'tasks: [{ name: ▸"A\\0" }]', 'the character \\u0000'],
+  ['unstorable_value', 'tasks: [{ name: A, input: { deep: [▸"\\ud800"] } }]', 'half of a surrogate pair'],
+  ['unstorable_value', 'tasks: [{ name: A, input: { ▸"\\ud800": 1 } }]', 'this key has half of a surrogate'],
+  ['unstorable_value', 'tasks: [{ name: A, input: { ▸__proto__: 1 } }]', 'the key "__proto__"'],
+  ['unstorable_value', 'input:\n  ▸__proto__: { type: string }\ntasks: [{ name: A }]', '"__proto__"'],
+  ['unstorable_value', 'tasks: [{ name: A, input: ▸.inf }]', '.inf is not a number that JSON can hold'],
+  ['unstorable_value', 'tasks: [{ name: A, input: ▸-.INF }]', '-.INF is not a number'],
+  ['unstorable_value', 'tasks: [{ name: A, input: ▸.nan }]', '.nan is not a number'],
+  ['unstorable_value', 'tasks: [{ name: A, priority: ▸1e999 }]', '1e999 is not a number'],
+  ['inexact_number', 'tasks: [{ name: A, input: ▸9007199254740993 }]', 'would be rounded'],
+  ['inexact_number', '{"tasks": [{"name": "A", "input": [▸-12345678901234567890]}]}', 'write it in quotes'],
+  ['inexact_number', 'tasks: [{ name: A, input: ▸0xffffffffffffffff }]', 'would be rounded'],
+  ['inexact_number', 'tasks: [{ name: A, input: ▸9007199254740993.5 }]', 'would be rounded'],
+  ['inexact_number', 'tasks: [{ name: A, input: ▸900719925474099.3e1 }]', 'would be rounded'],
+];
+
+const keys: Case[] = [
+  ['wrong_type', '▸- name: A', 'a definition is a map with tasks, but this is a list'],
+  ['wrong_type', '▸just words', 'but this is text'],
+  ['wrong_type', 'tasks: ▸{ A: { run: x } }', 'tasks must be a list, not a map'],
+  ['wrong_type', 'tasks: [▸A]', 'a task is a map with a name, not text'],
+  ['wrong_type', 'tasks: [{ name: ▸5 }]', 'name must be text, not a number: write it in quotes'],
+  ['wrong_type', 'tasks: [{ name: ▸~ }]', 'name must be text, but there is nothing'],
+  ['wrong_type', 'name: ▸[x]\ntasks: [{ name: A }]', 'name must be text, not a list'],
+  ['wrong_type', 'fail_fast: ▸no\ntasks: [{ name: A }]', 'fail_fast must be true or false, not text'],
+  ['wrong_type', 'tasks: [{ name: A, priority: ▸high }]', 'priority must be a number, not text'],
+  ['wrong_type', 'tasks: [{ name: A, priority: ▸1.5 }]', 'priority must be a whole number'],
+  ['wrong_type', 'tasks: [{ name: A, retry: ▸3 }]', 'retry must be a map, not a number'],
+  [
+    'wrong_type',
+    'tasks: [{ name: A, needs: ▸{ B: 1 } }]',
+    'needs must be a list of names of tasks, not a map',
+  ],
+  ['wrong_type', 'tasks: [{ name: A, needs: [▸1] }]', 'needs[0] must be the name of a task, not a number'],
+  [
+    'wrong_type',
+    'tasks: [{ name: A, command: x, args: [a, ▸1] }]',
+    'args[1] must be text, not a number: write it in quotes',
+  ],
+  [
+    'wrong_type',
+    'tasks: [{ name: A, run: x, env: { PORT: ▸80 } }]',
+    'env.PORT must be text, not a number: write it in quotes',
+  ],
+  [
+    'wrong_type',
+    'tasks: [{ name: A, labels: { "my own": ▸true } }]',
+    'labels["my own"] must be text, not a boolean',
+  ],
+  ['wrong_type', 'input: ▸[a]\ntasks: [{ name: A }]', 'input must be a map, not a list'],
+  ['wrong_type', 'input: { a: ▸string }\ntasks: [{ name: A }]', 'a map such as { type: string }, not text'],
+  ['wrong_type', 'defaults: ▸5\ntasks: [{ name: A }]', 'defaults must be a map, not a number'],
+  ['missing_key', '▸name: x', 'tasks is missing'],
+  ['missing_key', 'tasks:\n  - ▸queue: people', 'name is missing'],
+  ['missing_key', 'tasks: [▸{}]', 'name is missing'],
+  ['invalid_value', 'tasks: [{ name: ▸"" }]', 'name must not be empty'],
+  ['invalid_value', `tasks: [{ name: ▸${'a'.repeat(300)} }]`, 'name is longer than 200 letters'],
+  ['invalid_value', 'tasks: [{ name: A, priority: ▸10 }]', 'priority must be at most 9'],
+  ['invalid_value', 'tasks: [{ name: A, priority: ▸-1 }]', 'priority must be at least 0'],
+  ['invalid_value', 'tasks: [{ name: A, timeout: ▸soon }]', 'timeout is not a duration: write 500ms'],
+  ['invalid_value', 'tasks: [{ name: A, timeout: ▸0s }]', 'timeout must be longer than 0'],
+  ['invalid_value', 'tasks: [{ name: A, timeout: ▸9999d }]', 'timeout is longer than 3650d'],
+  ['invalid_value', 'tasks: [{ name: A, queue: ▸$engine }]', 'queue begins with "$"'],
+  ['invalid_value', 'tasks: [{ name: A, retry: { attempts: ▸0 } }]', 'retry.attempts must be at least 1'],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, retry: { backoff: ▸exponental } }]',
+    'retry.backoff must be one of fixed, linear, exponential',
+    'exponential',
+  ],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, run: x, env: { ▸1A: b } }]',
+    'is not a name for an environment variable',
+  ],
+  ['invalid_value', `tasks: [{ name: A, labels: { ▸${'a'.repeat(64)}: b } }]`, 'is longer than 63 letters'],
+  ['invalid_value', 'tasks: [{ name: A, command: x, run: ▸y }]', 'one of "command", "run" and "handler"'],
+  ['invalid_value', 'tasks: [{ name: A, type: ▸run }]', 'type is "run", but there is no "run"'],
+  ['invalid_value', 'tasks: [{ name: A, args: ▸[x] }]', 'args goes with "command"'],
+  ['invalid_value', 'tasks: [{ name: A, handler: h, env: ▸{ B: c } }]', 'env goes with "command" or "run"'],
+  ['invalid_value', 'input: { ▸"": {} }\ntasks: [{ name: A }]', 'the name of an input has 1 to 200 letters'],
+  [
+    'invalid_value',
+    'input: { a: { type: ▸text } }\ntasks: [{ name: A }]',
+    'input.a.type must be one of string,',
+  ],
+  ['invalid_value', 'input: { a: { enum: ▸[] } }\ntasks: [{ name: A }]', 'input.a.enum must not be empty'],
+  ['unknown_key', '▸taks: []\ntasks: [{ name: A }]', 'unknown key "taks"', 'tasks'],
+  ['unknown_key', 'tasks: [{ name: A, ▸need: [] }]', 'unknown key "need"', 'needs'],
+  [
+    'unknown_key',
+    'tasks: [{ name: A, ▸continueOnError: true }]',
+    'unknown key "continueOnError"',
+    'continue_on_error',
+  ],
+  ['unknown_key', 'tasks: [{ name: A, ▸idempotency_key: x }]', 'unknown key "idempotency_key"'],
+  ['unknown_key', 'tasks: [{ name: A, ▸constructor: x }]', 'unknown key "constructor"'],
+  ['unknown_key', 'tasks: [{ name: A, retry: { ▸attempt: 3 } }]', 'unknown key "attempt"', 'attempts'],
+  ['unknown_key', 'defaults: { ▸labels: {} }\ntasks: [{ name: A }]', 'unknown key "labels"'],
+  ['unknown_key', 'input: { a: { ▸typ: string } }\ntasks: [{ name: A }]', 'unknown key "typ"', 'type'],
+  [
+    'required_with_default',
+    'input: { a: { required: true, default: ▸1 } }\ntasks: [{ name: A }]',
+    'an input that is required never takes its default',
+  ],
+  [
+    'invalid_default',
+    'input: { a: { type: integer, default: ▸1.5 } }\ntasks: [{ name: A }]',
+    'input.a.default is a number, which is not of type integer',
+  ],
+  [
+    'invalid_default',
+    'input: { a: { type: string, default: ▸~ } }\ntasks: [{ name: A }]',
+    'input.a.default is nothing, which is not of type string',
+  ],
+  [
+    'invalid_default',
+    'input: { a: { enum: [x, { y: 1, z: 2 }], default: ▸z } }\ntasks: [{ name: A }]',
+    'the default is none of the values of "enum"',
+  ],
+  [
+    'invalid_enum',
+    'input: { a: { type: boolean, enum: [true, ▸yes] } }\ntasks: [{ name: A }]',
+    'input.a.enum[1] is text, which is not of type boolean',
+  ],
+];
+
+const expression = '"${{ input.a }}"';
+const later: Case[] = [
+  ...[
+    'if',
+    'each',
+    'matrix',
+    'concurrency',
+    'max_failures',
+    'process',
+    'sleep',
+    'delay',
+    'run_at',
+    'wait_for',
+  ],
+  ...[
+    'image',
+    'cmd',
+    'entrypoint',
+    'pre',
+    'post',
+    'volumes',
+    'mounts',
+    'networks',
+    'limits',
+    'gpus',
+    'registry',
+  ],
+  ...['files', 'workdir', 'user', 'pull', 'sidecars'],
+].map((key): Case => {
+  return ['not_supported_yet', `tasks: [{ name: A, ▸${key}: x }]`, `"${key}" is not supported yet: `];
+});
+later.push(
+  ...['output', 'on_failure', 'deadline'].map((key): Case => {
+    return ['not_supported_yet', `▸${key}: x\ntasks: [{ name: A }]`, `"${key}" is not supported yet: `];
+  }),
+  ['not_supported_yet', 'defaults: { ▸limits: {} }\ntasks: [{ name: A }]', '"limits" is not supported yet'],
+  ...[
+    `command: ▸${expression}`,
+    `command: x, args: [a, ▸${expression}]`,
+    `handler: ▸${expression}`,
+    `run: x, env: { B: ▸${expression} }`,
+    `queue: ▸${expression}`,
+    `labels: { a: ▸${expression} }`,
+    `input: ▸${expression}`,
+    `input: { a: [1, { b: ▸${expression} }] }`,
+  ].map((keys): Case => {
+    return ['not_supported_yet', `tasks: [{ name: A, ${keys} }]`, 'expressions come with a later version'];
+  }),
+  ['not_supported_yet', `defaults: { queue: ▸${expression} }\ntasks: [{ name: A }]`, 'expressions come'],
+  [
+    'not_supported_yet',
+    `defaults: { env: { B: ▸${expression} } }\ntasks: [{ name: A, run: x }, { name: B, run: y }]`,
+    'expressions come',
+  ],
+  ['template_in_script', `tasks: [{ name: A, run: ▸${expression} }]`, 'a script is never a template'],
+  ['template_in_script', 'tasks:\n  - name: A\n    run: ▸|\n      echo ${{ x }}\n', '$SKIPJACK_INPUT'],
+);
+
+const graph: Case[] = [
+  ['no_tasks', 'tasks: ▸[]', 'a definition has at least one'],
+  ['no_tasks', 'tasks:▸', 'a definition has at least one'],
+  ['unknown_need', 'tasks: [{ name: A, needs: ▸B }]', 'there is no task "B"'],
+  ['unknown_need', 'tasks: [{ name: Deploy, needs: [▸biuld] }, { name: build }]', '"biuld"', 'build'],
+  ['unknown_need', 'tasks: [{ name: Deploy, needs: [▸deploy] }]', 'there is no task "deploy"'],
+  ['unknown_need', 'tasks: [{ name: A, needs: [▸toString] }]', 'there is no task "toString"'],
+  ['unknown_need', 'tasks: [{ name: A, needs: [▸__proto__] }]', 'there is no task "__proto__"'],
+  ['duplicate_need', 'tasks: [{ name: A }, { name: B, needs: [A, ▸A] }]', '"A" is named twice'],
+  ['needs_itself', 'tasks: [{ name: A, needs: [▸A] }]', 'task "A" needs itself'],
+  ['duplicate_name', 'tasks:\n  - name: A\n  - name: B\n  - name: ▸A', 'there are two tasks "A"'],
+  ['cycle', 'tasks: [{ name: A, needs: [▸B] }, { name: B, needs: [A] }]', 'in a circle: A -> B -> A'],
+];
+
+const listOf = (length: number, item: string) => Array.from({ length }, () => item).join(', ');
+const limits: Case[] = [
+  ['too_many_tasks', `tasks: ▸[${listOf(planLimits.tasksMax + 1, '{name: A}')}]`, 'there are 10001 tasks'],
+  [
+    'too_many_needs',
+    `tasks: [${Array.from({ length: 500 }, (_, index) => `{name: t${index}}`).join()},${Array.from(
+      { length: 201 },
+      (_, index) =>
+        `{name: u${index}, needs: ${index === 200 ? '▸' : ''}[${Array.from({ length: 500 }, (_, at) => `t${at}`)}]}`,
+    ).join()}]`,
+    'more than 100000 needs together',
+  ],
+  [
+    'too_many_inputs',
+    `input: ▸{ ${Array.from({ length: 201 }, (_, index) => `i${index}: {}`).join(', ')} }\ntasks: [{ name: A }]`,
+    'input has 201 names, more than 200',
+  ],
+  ['too_deep', `tasks: ${'['.repeat(63)}▸[${']'.repeat(64)}`, 'nested deeper than 64'],
+  ['too_large', `▸# ${'x'.repeat(planLimits.sourceBytesMax)}`, 'is larger than 2097152 bytes'],
+  ['too_large', `tasks: [{ name: A, input: { ? ▸${'k'.repeat(1_025)} : 1 } }]`, 'more than 1024 letters'],
+];
+
+describe.each([
+  ['of the syntax', syntax],
+  ['of keys and values', keys],
+  ['of what comes later', later],
+  ['of the graph', graph],
+  ['of size', limits],
+])('a problem %s is named where it is', (_of, cases) => {
+  test.each(cases.map(([code, marked, ...rest]) => [code, marked.slice(0, 90), marked, ...rest] as const))(
+    '%s: %s',
+    (code, _shown, marked, said, suggestion) => {
+      const { source, line, column } = unmark(marked);
+      const problems = problemsOf(source);
+      expect(problems.map(({ line, column, code }) => ({ line, column, code }))).toContainEqual({
+        line,
+        column,
+        code,
+      });
+      // A mistake of syntax may bring others after it; any other is told once.
+      if (code !== 'invalid_yaml') expect(problems).toHaveLength(1);
+      const problem = problems.find((each) => each.line === line && each.column === column);
+      expect(problem?.message).toMatch(said);
+      expect(problem?.suggestion).toBe(suggestion);
+    },
+  );
+});
+
+test('bytes that are no text, and too many aliases, are problems too', () => {
+  expect(placesOf(Buffer.from([0x74, 0xff, 0xfe]))).toEqual(['1:1 not_utf8']);
+  const aliases = `tasks:\n  - { name: A, input: &a x }\n  - { name: B, input: [${listOf(1_001, '*a')}] }`;
+  expect(problemsOf(aliases).map(({ code }) => code)).toEqual(['too_many_aliases']);
+});
+
+test('problems of the syntax, of values and of the graph are told together, in the order of the text', () => {
+  expect(
+    placesOf(`name: 5
+tasks:
+  - name: A
+    needs: [Z]
+    priority: 11
+  - name: B
+    needs: [C]
+    name: again
+  - name: C
+    needs: B
+    if: always()
+    retry: { tries: 2 }
+`),
+  ).toEqual([
+    '1:7 wrong_type',
+    '4:13 unknown_need',
+    '5:15 invalid_value',
+    '7:13 cycle',
+    '8:5 duplicate_key',
+    '11:5 not_supported_yet',
+    '12:14 unknown_key',
+  ]);
+});
+
+test('a hundred problems are told, and how many more there are', () => {
+  const tasks = Array.from({ length: 250 }, (_, index) => `  - { name: t${index}, priority: x }\n`);
+  const problems = problemsOf(`tasks:\n${tasks.join('')}`);
+  expect(problems).toHaveLength(101);
+  expect(problems.at(-1)).toMatchObject({ code: 'more_problems', message: 'and 150 more' });
+  const syntax = problemsOf(`tasks: [${','.repeat(100_000)}]`);
+  expect(syntax).toHaveLength(101);
+  expect(syntax.at(-1)).toMatchObject({
+    code: 'more_problems',
+    message: 'and perhaps more: the rest was not read',
+  });
+});
+
+test('what an alias repeats is one problem', () => {
+  expect(placesOf('tasks:\n  - { name: A, retry: &r { attempts: 0 } }\n  - { name: B, retry: *r }')).toEqual([
+    '2:38 invalid_value',
+  ]);
+});
+
+test('a wrong default is told once, not for every task', () => {
+  expect(
+    placesOf(
+      'defaults: { priority: 12, retry: { delay: x } }\ntasks: [{ name: A }, { name: B }, { name: C }]',
+    ),
+  ).toEqual(['1:23 invalid_value', '1:43 invalid_value']);
+});
+
+test('of two tasks or keys of the same name, the first is shown too', () => {
+  const [duplicate] = problemsOf('tasks:\n  - name: A\n  - name: A');
+  expect(duplicate?.related).toEqual([
+    { line: 2, column: 11, message: 'the first is here', excerpt: '  - name: A' },
+  ]);
+  const [key] = problemsOf('name: x\ntasks: [{ name: A }]\nname: y');
+  expect(key?.related).toEqual([{ line: 1, column: 1, message: 'the first is here', excerpt: 'name: x' }]);
+});
+
+test('a pointer escapes what RFC 6901 wants escaped', () => {
+  expect(problemsOf('tasks: [{ name: A, input: { "a/b~c": .inf } }]')[0]?.pointer).toBe(
+    '/tasks/0/input/a~1b~0c',
+  );
+});
+
+test('the README lists every code, and this test has each', () => {
+  const readme = readFileSync(join(import.meta.dirname, '../../src/definition/README.md'), 'utf8');
+  const listed = [...readme.matchAll(/^\| `([a-z0-9_]+)` \|/gm)].map((match) => match[1]);
+  const tested = [...syntax, ...keys, ...later, ...graph, ...limits].map(([code]) => code);
+  expect([...new Set(listed)].sort()).toEqual(
+    [...new Set([...tested, 'not_utf8', 'too_many_aliases', 'more_problems'])].sort(),
+  );
+});

@@ -1,0 +1,559 @@
+/**
+ * One process, in memory: what the design says of it, in the plainest way there is. It imports nothing, knows no
+ * table and no batch, counts nothing that it could look up, and after every move looks at everything anew.
+ *
+ * Each move answers what the product must answer. Refused moves change nothing; `changes` counts the others.
+ * Time is not in it, but for an order: `now` is a number that grows from move to move.
+ */
+
+export type TaskState = 'pending' | 'active' | 'completed' | 'failed' | 'cancelled';
+export type ProcessState = 'running' | 'failing' | 'cancelling' | 'completed' | 'failed' | 'cancelled';
+
+export interface TaskPlan {
+  /** Its place in the plan, from 1. */
+  ordinal: number;
+  name: string;
+  queue: string;
+  priority: number;
+  needs: number[];
+  attemptsMax: number;
+  /** A retry comes after a pause that nobody waits for; otherwise at once. */
+  retriesLater: boolean;
+  hasTimeout: boolean;
+  /** A failure counts as met for those that need it. */
+  continueOnError: boolean;
+}
+
+export interface ProcessPlan {
+  failFast: boolean;
+  tasks: TaskPlan[];
+}
+
+export interface Holder {
+  worker: string;
+  /** Takes no grace, so the server ends its attempts: a lease of a started one ends with its deadline. */
+  graceless: boolean;
+}
+
+export interface Claim extends Holder {
+  no: number;
+  started: boolean;
+  /** The lease ran out, and nobody has acted on it yet. */
+  expired: boolean;
+  pastDeadline: boolean;
+  /** It beat past its deadline, and was told to stop. */
+  overdue: boolean;
+  stopAsked: boolean;
+}
+
+/** What ends an attempt: a worker's word, or the reaper's (`lost`). */
+export interface Word {
+  kind: 'completed' | 'failed' | 'timed_out' | 'cancelled' | 'released' | 'lost';
+  /** False: trying again is no use. */
+  retry?: boolean;
+  /** Of a release: not before a long pause. */
+  later?: boolean;
+  /** The output, or the code of the error. */
+  says?: string;
+}
+
+type Verdict = 'completed' | 'failed' | 'lost_too_often' | 'cancelled' | 'retry' | 'again';
+
+/** A claim that is over. */
+interface Past {
+  word: Word['kind'];
+  verdict: Verdict;
+  /** Its line among the task's attempts. */
+  recorded: string | null;
+  /** Of the task, between two retries of its process. */
+  life: number;
+}
+
+export interface Task {
+  plan: TaskPlan;
+  state: TaskState;
+  /** How often it was begun anew. */
+  life: number;
+  /** Of the last claim; never goes down. */
+  claimNo: number;
+  claim: Claim | null;
+  failures: number;
+  losses: number;
+  /** When it came into its line, or was made due. */
+  dueAt: number;
+  /** It waits for a time, as after a failure. */
+  later: boolean;
+  /** Whose outcome ended it. */
+  endedBy: string | null;
+  output: string | null;
+  error: string | null;
+  letter: { reason: 'failed' | 'lost_too_often'; replayed: boolean; replays: number } | null;
+  attempts: { claimNo: number; attempt: number; outcome: string }[];
+  past: Map<number, Past>;
+}
+
+export type NamedEnd = { kind: 'completed' | 'failed'; by: string; says: string };
+
+/** The loss that ends a task. */
+const lossesMax = 5;
+
+/** A move that the model does not allow where the product made it. */
+export class Impossible extends Error {}
+
+export class ProcessModel {
+  readonly plan: ProcessPlan;
+  state: ProcessState = 'running';
+  paused = false;
+  tasks: Task[];
+  events: string[] = [];
+  changes = 0;
+  #count: (what: string) => void;
+
+  constructor(plan: ProcessPlan, now: number, count: (what: string) => void = () => {}) {
+    this.plan = plan;
+    this.#count = count;
+    this.tasks = plan.tasks.map((task) => ({
+      plan: task,
+      state: 'pending',
+      life: 0,
+      claimNo: 0,
+      claim: null,
+      failures: 0,
+      losses: 0,
+      dueAt: 0,
+      later: false,
+      endedBy: null,
+      output: null,
+      error: null,
+      letter: null,
+      attempts: [],
+      past: new Map(),
+    }));
+    this.#follow(now);
+  }
+
+  /** To try a move on; counts nothing. */
+  clone(): ProcessModel {
+    const copy = new ProcessModel(this.plan, 0);
+    copy.state = this.state;
+    copy.paused = this.paused;
+    copy.events = [...this.events];
+    copy.changes = this.changes;
+    copy.tasks = this.tasks.map((task) => ({
+      ...task,
+      claim: task.claim && { ...task.claim },
+      letter: task.letter && { ...task.letter },
+      attempts: [...task.attempts],
+      past: new Map(task.past),
+    }));
+    return copy;
+  }
+
+  task(ordinal: number): Task {
+    const task = this.tasks[ordinal - 1];
+    if (!task) throw new Impossible(`there is no task ${ordinal}`);
+    return task;
+  }
+
+  hasEnded(): boolean {
+    return this.state === 'completed' || this.state === 'failed' || this.state === 'cancelled';
+  }
+
+  /** Nothing more starts, and what runs was asked to stop. */
+  isStopping(): boolean {
+    return this.state === 'cancelling' || (this.state === 'failing' && this.plan.failFast);
+  }
+
+  /** For the count of what occurred. */
+  situation(): string {
+    if (this.state !== 'failing') return this.state;
+    return this.plan.failFast ? 'failing at once' : 'failing, branches go on';
+  }
+
+  unfinished(): number {
+    return this.tasks.filter(isLive).length;
+  }
+
+  unmet(task: Task): number {
+    return task.plan.needs.filter((need) => isLive(this.task(need))).length;
+  }
+
+  isClaimable(task: Task): boolean {
+    return task.state === 'active' && task.claim === null && !task.later && !this.paused;
+  }
+
+  // What happens to a claim.
+
+  claim(ordinal: number, holder: Holder & { started: boolean }): Claim {
+    const task = this.task(ordinal);
+    if (!this.isClaimable(task))
+      throw new Impossible(
+        `${task.plan.name} was claimed, but is ${task.state}${this.paused ? ', paused' : ''}`,
+      );
+    this.#count(holder.started ? 'claim: starts at once' : 'claim: held ahead');
+    return this.#claim(task, holder);
+  }
+
+  /** `started`: the attempt has started, as of now or before. */
+  beat(ordinal: number, no: number, { started }: { started: boolean }): string {
+    const { claim, plan } = this.task(ordinal);
+    if (claim?.no !== no) {
+      this.#count('heartbeat: gone');
+      return 'gone';
+    }
+    this.changes += 1;
+    if (started && !claim.started) this.#count('claim: held ahead, starts later');
+    claim.started ||= started;
+    claim.overdue = claim.pastDeadline;
+    claim.expired = claim.pastDeadline;
+    if (!plan.hasTimeout && claim.pastDeadline) throw new Impossible('past a deadline that is not there');
+    const answer = claim.stopAsked ? 'stop cancelled' : claim.overdue ? 'stop timed_out' : 'extended';
+    this.#count(`heartbeat: ${answer}`);
+    return answer;
+  }
+
+  /** Nobody beats: its lease runs out. */
+  expire(ordinal: number, no: number): void {
+    const { claim } = this.task(ordinal);
+    if (claim?.no !== no) return;
+    this.changes += 1;
+    claim.expired = true;
+  }
+
+  passDeadline(ordinal: number, no: number): void {
+    const { claim, plan } = this.task(ordinal);
+    if (claim?.no !== no || !claim.started || !plan.hasTimeout) return;
+    this.changes += 1;
+    claim.pastDeadline = true;
+    claim.expired ||= claim.graceless;
+  }
+
+  /** What it waited for has come. */
+  makeDue(ordinal: number, now: number): void {
+    const task = this.task(ordinal);
+    if (!task.later || task.claim !== null) return;
+    this.changes += 1;
+    task.later = false;
+    task.dueAt = now;
+  }
+
+  /** Null: that claim holds nothing, or is not lost; nothing changed. See `toldOfOld`. */
+  settle(ordinal: number, no: number, word: Word, now: number): string | null {
+    const task = this.task(ordinal);
+    const { claim } = task;
+    if (claim?.no !== no) return null;
+    if (word.kind === 'lost' && !claim.expired) {
+      this.#count('outcome refused: lost, but its lease stands');
+      return null;
+    }
+    this.changes += 1;
+    this.#count(`${nameOf(word, claim)} | ${this.situation()}`);
+    if (claim.expired && word.kind === 'completed') this.#count('completed after the lease ran out');
+    const counts = countsAs(word, claim, task.plan);
+    const verdict = judge(word, counts, task, claim);
+    const hasRun = claim.started || word.kind === 'failed' || word.kind === 'timed_out';
+    let recorded: string | null = null;
+    if (verdict === 'cancelled') recorded = hasRun ? 'cancelled' : null;
+    else if (verdict !== 'completed' && counts !== 'released') recorded = counts;
+    if (recorded !== null)
+      task.attempts.push({ claimNo: no, attempt: task.failures + task.losses + 1, outcome: recorded });
+    if (verdict !== 'completed' && verdict !== 'cancelled') {
+      if (counts === 'failed' || counts === 'timed_out') task.failures += 1;
+      if (counts === 'lost') task.losses += 1;
+    }
+    task.past.set(no, { word: word.kind, verdict, recorded, life: task.life });
+    task.claim = null;
+    const state = this.#carryOut(task, verdict, { counts, claim, word, now });
+    this.#follow(now);
+    return `settled ${state}`;
+  }
+
+  /**
+   * What may be said to a word about a claim that is over. The same word again is told that it was settled so;
+   * anything else is refused. An outcome is known by its traces, so where two outcomes left the same ones, or later
+   * moves have covered them, either answer will do: nothing depends on it.
+   */
+  toldOfOld(ordinal: number, no: number, word: Word): string[] {
+    const task = this.task(ordinal);
+    const refused = isLive(task) ? 'lease_lost' : `already_settled ${task.state}`;
+    const repeated = `repeated ${task.state}`;
+    const past = task.past.get(no);
+    if (!past) return [refused];
+    const isSame = past.word === word.kind;
+    const isLast = task.claimNo === no;
+    switch (word.kind) {
+      case 'completed':
+        return [past.verdict === 'completed' ? repeated : refused];
+      case 'failed':
+      case 'timed_out':
+        if (past.recorded === word.kind || (past.recorded === 'cancelled' && isSame)) return [repeated];
+        return past.recorded === 'cancelled' ? [repeated, refused] : [refused];
+      case 'released':
+      case 'cancelled':
+        if (past.verdict === 'cancelled')
+          return isSame && isLast && past.life === task.life ? [repeated] : [repeated, refused];
+        if (past.verdict === 'again' && past.recorded === null)
+          return isSame && isLast ? [repeated] : [repeated, refused];
+        return [refused];
+      case 'lost':
+        return [repeated, refused];
+    }
+  }
+
+  // What people do.
+
+  cancel(): string {
+    if (this.state === 'cancelling' || this.state === 'cancelled') {
+      this.#count('cancel: asked before');
+      return 'cancelling';
+    }
+    if (this.hasEnded()) {
+      this.#count('cancel refused: ended');
+      return `ended ${this.state}`;
+    }
+    this.#count(`cancel | ${this.situation()}${this.paused ? ', paused' : ''}`);
+    this.changes += 1;
+    this.events.push('cancel_requested');
+    this.state = 'cancelling';
+    this.#follow(0);
+    return 'cancelling';
+  }
+
+  pause(paused: boolean): string {
+    const name = paused ? 'pause' : 'resume';
+    if (this.state !== 'running' && this.state !== 'failing') {
+      this.#count(`${name} refused: ended`);
+      return `ended ${this.state}`;
+    }
+    if (this.paused === paused) {
+      this.#count(`${name}: was so before`);
+      return 'done';
+    }
+    this.#count(`${name} | ${this.situation()}`);
+    if (paused && this.tasks.some((task) => task.claim)) this.#count('pause: while tasks run');
+    this.changes += 1;
+    this.events.push(paused ? 'paused' : 'resumed');
+    this.paused = paused;
+    return 'done';
+  }
+
+  /** What failed, and what that failure had cancelled, begins anew; what completed stays, and what was tolerated. */
+  retry(now: number): string {
+    if (this.state !== 'failed') {
+      this.#count('retry of a process refused: not failed');
+      return `not_failed ${this.state}`;
+    }
+    const failed = this.tasks.filter(failedForGood);
+    for (const task of this.tasks.filter((each) => each.state === 'cancelled' || failedForGood(each))) {
+      task.life += 1;
+      if (task.state === 'failed' && task.letter && !task.letter.replayed)
+        task.letter = { ...task.letter, replayed: true, replays: task.letter.replays + 1 };
+      Object.assign(task, {
+        state: 'pending',
+        failures: 0,
+        losses: 0,
+        endedBy: null,
+        output: null,
+        error: null,
+      });
+    }
+    this.#count('retry of a process');
+    this.changes += 1;
+    this.events.push('retried');
+    this.state = 'running';
+    this.paused = false;
+    this.#follow(now);
+    if (this.tasks.some((task) => task.state === 'pending'))
+      this.#count('retry of a process: some wait again');
+    return `retried ${failed.map((task) => task.plan.name).join(',')}`;
+  }
+
+  /** Replaying the dead letter of a process's task is retrying the process. */
+  replay(ordinal: number, now: number): string {
+    const { letter } = this.task(ordinal);
+    if (!letter || letter.replayed) {
+      this.#count('replay refused');
+      return letter ? 'already_replayed' : 'not_found';
+    }
+    if (this.state !== 'failed') {
+      this.#count('replay refused: process not failed');
+      return `process_not_failed ${this.state}`;
+    }
+    this.retry(now);
+    this.#count('replay of a dead letter');
+    return 'replayed';
+  }
+
+  /** A person's word, without a claim: final. */
+  endByName(name: string, end: NamedEnd, now: number): string {
+    const task = this.tasks.find((each) => each.plan.name === name || String(each.plan.ordinal) === name);
+    const refuse = (why: string, answer: string) => {
+      this.#count(`by name refused: ${why}`);
+      return answer;
+    };
+    if (!task) return refuse('no such task', 'no_such_task');
+    const said = end.kind === 'completed' ? task.output : task.error;
+    if (task.state === end.kind && task.endedBy === end.by && said === end.says) {
+      this.#count('by name: said before');
+      return 'ended, repeated';
+    }
+    if (task.state === 'pending') {
+      const needs = task.plan.needs.map((need) => this.task(need)).filter(isLive);
+      return refuse(
+        'pending',
+        `pending ${needs
+          .slice(0, 5)
+          .map((need) => need.plan.name)
+          .join(',')}`,
+      );
+    }
+    if (task.state !== 'active') return refuse('ended', `already_settled ${task.state}`);
+    if (task.claim) return refuse('claimed', `already_claimed ${task.claim.worker}`);
+    this.#count(`by name: ${end.kind} | ${this.situation()}${this.paused ? ', paused' : ''}`);
+    const claim = this.#claim(task, { worker: end.by, graceless: false, started: true });
+    this.settle(
+      task.plan.ordinal,
+      claim.no,
+      end.kind === 'completed'
+        ? { kind: 'completed', says: end.says }
+        : { kind: 'failed', retry: false, says: end.says },
+      now,
+    );
+    this.events.push(`${end.kind}_by_name`);
+    return 'ended';
+  }
+
+  #claim(task: Task, { worker, graceless, started }: Holder & { started: boolean }): Claim {
+    this.changes += 1;
+    task.claimNo += 1;
+    task.claim = {
+      no: task.claimNo,
+      worker,
+      graceless,
+      started,
+      expired: false,
+      pastDeadline: false,
+      overdue: false,
+      stopAsked: false,
+    };
+    return task.claim;
+  }
+
+  /** Answers the task's state then; what follows for others is for `#follow`. */
+  #carryOut(
+    task: Task,
+    verdict: Verdict,
+    { counts, claim, word, now }: { counts: string; claim: Claim; word: Word; now: number },
+  ): TaskState {
+    if (verdict === 'retry' || verdict === 'again') {
+      if (verdict === 'retry') {
+        this.#count('tried again after a failure');
+        task.dueAt = now;
+        task.later = task.plan.retriesLater;
+      } else {
+        task.later = word.later === true;
+      }
+      return 'active';
+    }
+    task.endedBy = claim.worker;
+    if (verdict === 'completed') {
+      task.state = 'completed';
+      task.output = word.says ?? null;
+    } else if (verdict === 'cancelled') {
+      task.state = 'cancelled';
+    } else {
+      task.state = 'failed';
+      task.error = verdict === 'lost_too_often' ? verdict : (word.says ?? counts);
+      const isTolerated = task.plan.continueOnError;
+      this.#count(`${verdict === 'failed' ? 'failed' : 'lost too often'}${isTolerated ? ', tolerated' : ''}`);
+      if (!isTolerated || verdict === 'lost_too_often')
+        task.letter = { reason: verdict, replayed: false, replays: task.letter?.replays ?? 0 };
+    }
+    return task.state;
+  }
+
+  /** What follows from how the tasks stand. */
+  #follow(now: number): void {
+    if (this.state === 'running' && this.tasks.some(failedForGood)) {
+      this.state = 'failing';
+      const isRunning = this.tasks.some((task) => task.claim);
+      if (isRunning) this.#count(`fails while tasks run | ${this.situation()}`);
+    }
+    if (this.isStopping()) this.#stop();
+    else while (this.#advance(now)) this.#count('went a step further');
+    if (this.tasks.some(isLive)) return;
+    if (this.state === 'running') this.state = 'completed';
+    if (this.state === 'failing') this.state = 'failed';
+    if (this.state === 'cancelling') this.state = 'cancelled';
+  }
+
+  #stop(): void {
+    for (const task of this.tasks.filter(isLive)) {
+      if (task.claim) task.claim.stopAsked = true;
+      else {
+        this.#count(`stopped: ${task.state}`);
+        task.state = 'cancelled';
+      }
+    }
+  }
+
+  /** Whether anything moved. */
+  #advance(now: number): boolean {
+    let hasMoved = false;
+    for (const task of this.tasks.filter((each) => each.state === 'pending')) {
+      const needs = task.plan.needs.map((need) => this.task(need));
+      if (needs.every(isMet)) {
+        task.state = 'active';
+        task.dueAt = now;
+        task.later = false;
+        hasMoved = true;
+        if (this.paused) this.#count('active while the process is paused');
+        if (this.state === 'failing') this.#count('active behind a need that ended in a failing process');
+      } else if (needs.some((need) => failedForGood(need) || need.state === 'cancelled')) {
+        task.state = 'cancelled';
+        hasMoved = true;
+        this.#count('cancelled behind a failure');
+      }
+    }
+    return hasMoved;
+  }
+}
+
+export function isLive(task: Task): boolean {
+  return task.state === 'pending' || task.state === 'active';
+}
+
+function isMet(need: Task): boolean {
+  return need.state === 'completed' || (need.state === 'failed' && need.plan.continueOnError);
+}
+
+function failedForGood(task: Task): boolean {
+  return task.state === 'failed' && !task.plan.continueOnError;
+}
+
+/**
+ * A loss costs nothing before the start, and is a timeout where the worker hung or leaves timeouts to the server.
+ * Who stops without being asked gives the task back.
+ */
+function countsAs(word: Word, claim: Claim, plan: TaskPlan): string {
+  if (word.kind === 'cancelled') return 'released';
+  if (word.kind !== 'lost') return word.kind;
+  if (!claim.started) return 'released';
+  return claim.overdue || (claim.graceless && plan.hasTimeout) ? 'timed_out' : 'lost';
+}
+
+function judge(word: Word, counts: string, task: Task, claim: Claim): Verdict {
+  if (word.kind === 'completed') return 'completed';
+  if (claim.stopAsked) return 'cancelled';
+  if (counts === 'released') return 'again';
+  if (counts === 'lost') return task.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
+  return word.retry !== false && task.failures + 1 < task.plan.attemptsMax ? 'retry' : 'failed';
+}
+
+/** For the count of what occurred. */
+function nameOf(word: Word, claim: Claim): string {
+  if (word.kind === 'failed' && word.retry === false) return 'failed, no retry wanted';
+  if (word.kind !== 'lost') return word.kind;
+  if (!claim.started) return 'lost before its start';
+  return claim.overdue ? 'lost past its deadline' : 'lost';
+}
