@@ -6,14 +6,18 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { getRequestListener } from '@hono/node-server';
-import type { Hono } from 'hono';
 import { answerFault } from './http/answer-fault.ts';
 
 export type NodeHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
+/** An app of Hono's. */
+interface App {
+  fetch(request: Request, bindings: object): Response | Promise<Response>;
+}
+
 type Bindings = { incoming: IncomingMessage & { body?: unknown } };
 
-export function toNodeHandler(app: Pick<Hono, 'fetch'>): NodeHandler {
+export function toNodeHandler(app: App): NodeHandler {
   const listener = getRequestListener(
     (request, bindings) => app.fetch(withReadBody(request, bindings as Bindings), bindings),
     // Faster with classes of its own in place of the global ones; but this is somebody else's OS process.

@@ -2,7 +2,7 @@
 
 /** @example formatElapsed(120) // '120 ms'; 1_450: '1.4 s'; 125_000: '2 min 5 s' */
 export function formatElapsed(ms: number): string {
-  if (ms < 1_000) return `${Math.max(0, Math.round(ms))} ms`;
+  if (ms < 1_000) return `${Math.max(0, Math.floor(ms))} ms`;
   const seconds = Math.floor(ms / 1_000);
   if (seconds < 60) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`;
   const minutes = Math.floor(seconds / 60);

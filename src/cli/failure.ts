@@ -34,9 +34,10 @@ function isPlaced(problem: Problem): problem is DefinitionProblem {
   return problem.line !== undefined && problem.column !== undefined && problem.code !== undefined;
 }
 
-/** A server speaks of headers to those who write them. */
+/** A server gives its advice to those who write requests by hand. */
 function sentenceOf({ code, message }: SkipjackError): string {
-  if (code !== 'unauthorized') return message;
+  if (code !== 'unauthorized')
+    return message.replace('PUT /v1/definitions/{name}', '"skipjack publish FILE"');
   return findSource('apiKey') === null
     ? 'The server wants an API key. Put one of those in its SKIPJACK_API_KEYS into SKIPJACK_API_KEY.'
     : `${message} It was taken from SKIPJACK_API_KEY.`;

@@ -79,7 +79,9 @@ export function createProgram(): Command {
   program.addHelpText('after', environmentHelp);
   program.addHelpText(
     'after',
-    '\nExit codes: 0 fine, 1 error, 2 usage, 3 not found, 4 conflict, 5 invalid definition or\ninput, 7 server or database out of reach, 8 the process or task failed, 9 it was cancelled, 124 waited too long, 130 interrupted.',
+    `
+Exit codes: 0 fine, 1 error, 2 usage, 3 not found, 4 conflict, 5 invalid definition or input, 7 server or
+database out of reach, 8 the process or task failed, 9 it was cancelled, 124 waited too long, 130 interrupted.`,
   );
   for (const command of withDescendants(program)) {
     command.exitOverride().configureOutput({ outputError: () => {} });

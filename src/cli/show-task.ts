@@ -75,8 +75,9 @@ export function remarkEnd(
 ): void {
   if (finished_at === null) {
     remark(`skipjack: the ${what} is still ${state} after ${formatDuration(waitedMs)}.`);
-  } else if (state === 'failed' || state === 'cancelled') {
-    const how = state === 'failed' ? 'failed' : 'was cancelled';
-    remark(`skipjack: the ${what} ${how}${error ? `: ${error.message}` : ''}.`);
+  } else if (state === 'failed') {
+    remark(`skipjack: the ${what} failed${error ? `: ${error.message}` : ''}.`);
+  } else if (state === 'cancelled') {
+    remark(`skipjack: the ${what} was cancelled.`);
   }
 }

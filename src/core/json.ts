@@ -43,7 +43,7 @@ export function findJsonProblem(value: unknown, limits: { depthMax: number; node
       }
     } else if (typeof current === 'object' && current !== null) {
       for (const key of Object.keys(current).reverse()) {
-        const pointer = `${next.pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+        const pointer = `${next.pointer}/${escapePointer(key)}`;
         if (key === '__proto__') return problem(next.pointer, 'the key "__proto__" is not accepted');
         const bad = findTextProblem(key);
         if (bad) return problem(next.pointer, `a key with ${bad}`);
@@ -65,4 +65,9 @@ export function findTextProblem(text: string): string | null {
 
 function problem(pointer: string, message: string): JsonProblem {
   return { pointer, message };
+}
+
+/** One part of a JSON pointer (RFC 6901). */
+export function escapePointer(part: string): string {
+  return part.replaceAll('~', '~0').replaceAll('/', '~1');
 }

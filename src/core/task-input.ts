@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { durationPattern, parseDuration } from './durations.ts';
 import { type Problem, SkipjackError } from './errors.ts';
 import { newId } from './ids.ts';
-import { findJsonProblem, findTextProblem, type Json } from './json.ts';
+import { escapePointer, findJsonProblem, findTextProblem, type Json } from './json.ts';
 import { defaultRetry, type NewTask, type Spec } from './task.ts';
 
 export const inputBytesMax = 1024 * 1024;
@@ -127,7 +127,7 @@ export const taskInputSchema = z
 export type TaskInput = z.input<typeof taskInputSchema>;
 
 /** Keys of container tasks (Tork): named, so that they are refused rather than unknown. */
-const laterKeys = [
+export const laterKeys = [
   'image',
   'cmd',
   'entrypoint',
@@ -207,12 +207,10 @@ export function parseTaskInput(body: unknown, pointer = ''): NewTask {
 /** zod's issues as problems that point. */
 export function toProblems(error: z.ZodError, pointer = ''): Problem[] {
   return error.issues.flatMap((issue) => {
-    const path =
-      pointer +
-      issue.path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+    const path = pointer + issue.path.map((part) => `/${escapePointer(String(part))}`).join('');
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => ({
-        pointer: `${path}/${key}`,
+        pointer: `${path}/${escapePointer(key)}`,
         code: 'unknown_key',
         message: `unknown key "${key}"`,
       }));

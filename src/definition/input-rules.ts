@@ -4,7 +4,7 @@ import type { Json } from '../core/json.ts';
 import { type InputRule, type InputType, planLimits } from '../core/plan.ts';
 import { type Check, check, isJsonMap, nameKind, subjectOf } from './check.ts';
 import { type Path, quote } from './problem.ts';
-import { inputNameSchema, inputRuleSchema } from './schemas.ts';
+import { inputRuleSchema, nameSchema } from './schemas.ts';
 
 /** The rules by name. What is wrong has been reported; then the answer is of no use. */
 export function readInputRules(value: Json, checks: Check): Record<string, InputRule> {
@@ -30,7 +30,7 @@ export function readInputRules(value: Json, checks: Check): Record<string, Input
 function readRule(name: string, value: Json, checks: Check): InputRule | null {
   const { report } = checks;
   const path = ['input', name];
-  if (!inputNameSchema.safeParse(name).success) {
+  if (!nameSchema.safeParse(name).success) {
     report({ path, of: 'key', code: 'invalid_value', message: 'the name of an input has 1 to 200 letters' });
   }
   if (!isJsonMap(value)) {

@@ -1,28 +1,10 @@
 /** What later versions bring: refused by name, so that nothing that was asked for is silently left out. */
 import type { Json } from '../core/json.ts';
+import { laterKeys } from '../core/task-input.ts';
 import { isJsonMap, type JsonMap } from './check.ts';
 import type { Path, Report } from './problem.ts';
 
-const containerKeys = Object.fromEntries(
-  [
-    'image',
-    'cmd',
-    'entrypoint',
-    'pre',
-    'post',
-    'volumes',
-    'mounts',
-    'networks',
-    'limits',
-    'gpus',
-    'registry',
-    'files',
-    'workdir',
-    'user',
-    'pull',
-    'sidecars',
-  ].map((key) => [key, 'tasks in containers come']),
-);
+const containerKeys = Object.fromEntries(laterKeys.map((key) => [key, 'tasks in containers come']));
 
 export const laterDefinitionKeys = {
   output: 'outputs of processes come',

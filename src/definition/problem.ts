@@ -1,5 +1,7 @@
 /** What is wrong with a definition: as the checks say it, and as people and programs get it. */
 
+import { escapePointer } from '../core/json.ts';
+
 /** Keys and indexes from the root to a value. */
 export type Path = readonly (string | number)[];
 
@@ -55,7 +57,7 @@ export interface PlacedFinding extends Said {
 }
 
 export function toPointer(path: Path): string {
-  return path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+  return path.map((part) => `/${escapePointer(String(part))}`).join('');
 }
 
 const quotedLengthMax = 80;

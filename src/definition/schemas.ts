@@ -1,9 +1,9 @@
 /** The keys of a definition, map by map. What a single task has too is taken over from it. */
 import { z } from 'zod';
 import { inputTypes } from '../core/plan.ts';
-import { jsonSchema, retrySchema, taskInputSchema } from '../core/task-input.ts';
+import { jsonSchema, taskInputSchema } from '../core/task-input.ts';
 
-const nameSchema = z.string().min(1).max(200);
+export const nameSchema = z.string().min(1).max(200);
 const descriptionSchema = z.string().max(10_000).optional();
 
 /** Checked one by one, for they are maps and lists of their own. */
@@ -48,10 +48,6 @@ export const defaultsSchema = z.strictObject({
   continue_on_error: z.boolean().optional(),
   env,
 });
-
-export { retrySchema };
-
-export const inputNameSchema = nameSchema;
 
 export const inputRuleSchema = z.strictObject({
   type: z.enum(inputTypes).optional(),

@@ -2,11 +2,11 @@
 import { SkipjackError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import type { PlannedTask } from '../core/plan.ts';
-import { parseTaskInput } from '../core/task-input.ts';
+import { parseTaskInput, retrySchema } from '../core/task-input.ts';
 import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
 import { laterDefaultsKeys, laterTaskKeys, refuseLaterKeys, refuseTemplates } from './later.ts';
 import type { Path } from './problem.ts';
-import { defaultsSchema, retrySchema, taskSchema } from './schemas.ts';
+import { defaultsSchema, taskSchema } from './schemas.ts';
 
 /** A task without its place in the graph. */
 export type LooseTask = Omit<PlannedTask, 'needs' | 'dependents'>;

@@ -40,9 +40,10 @@ interface SettleAnswer {
 
 /** Answers in the order of `outcomes`. The same claim twice in one call: the first counts. */
 export async function settleTasks(db: Database, outcomes: ClaimOutcome[]): Promise<SettleResult[]> {
-  const firsts = new Map(outcomes.toReversed().map((outcome) => [keyOf(outcome), outcome]));
+  const firsts = new Map<string, ClaimOutcome>();
+  for (const outcome of outcomes) if (!firsts.has(keyOf(outcome))) firsts.set(keyOf(outcome), outcome);
   const [alone, inProcesses] = [false, true].map((isInProcess) =>
-    [...firsts.values()].toReversed().filter((outcome) => Boolean(outcome.processId) === isInProcess),
+    [...firsts.values()].filter((outcome) => Boolean(outcome.processId) === isInProcess),
   ) as [ClaimOutcome[], ClaimOutcome[]];
   const rows = [
     ...(alone.length > 0 ? await settleAlone(db, alone) : []),

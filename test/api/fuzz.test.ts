@@ -167,8 +167,8 @@ test('whatever the body, the answer is no fault of ours', async ({ api }) => {
     .chain((route) => fc.tuple(fc.constant(route), urlPart, bodyText(route.example)));
   await fc.assert(
     fc.asyncProperty(asked, async ([route, part, body]) => {
-      const path = route.path.replace(
-        /\{\w+\}/,
+      const path = route.path.replaceAll(
+        /\{\w+\}/g,
         part.includes('/') || part === '..' || part === '' ? 'x' : part,
       );
       await expectNoFault(api, await api.send(route.method, path, Buffer.from(body)));
@@ -203,6 +203,93 @@ test('whatever is said of tasks that are there, the answer is no fault of ours',
   await expectWell(api);
 });
 
+test('whatever is said of processes that are there, the answer is no fault of ours', async ({ api }) => {
+  const lively = routes.filter((route) => route.path.startsWith('/v1/processes/{id}'));
+  const text = fc.oneof(fc.constantFrom('A', '1', 'B', '0', '99999999999'), urlPart);
+  const query = fc.oneof(
+    fc.constant(''),
+    fc.tuple(fc.constantFrom('wait=0s', 'limit=2', 'cursor='), urlPart),
+  );
+  const ifMatch = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('*', '"0"', '"0", "1", "2", "3"') },
+    { weight: 1, arbitrary: fc.constantFrom('W/"1"', '""', '"99999999999999999999"', 'x', '"\xff"', '*,*') },
+  );
+  const definition = { tasks: [{ name: 'A' }, { name: 'B' }, { name: 'C', needs: ['A', 'B'] }] };
+  let { id } = (await api.post('/v1/processes', { definition })).body;
+  await fc.assert(
+    fc.asyncProperty(
+      fc
+        .constantFrom(...lively)
+        .chain((route) => fc.tuple(fc.constant(route), mutated(route.example), text, query, ifMatch)),
+      async ([route, body, name, parameters, tag]) => {
+        const path = route.path
+          .replace('{id}', id)
+          .replace('{name}', name.includes('/') || ['', '..', '.', '%2e%2e'].includes(name) ? 'A' : name);
+        const asked = `${path}${parameters === '' ? '' : `?${parameters[0]}${parameters[1]}`}`;
+        const sent = route.method === 'GET' ? undefined : toText(body);
+        await expectNoFault(api, await api.send(route.method, asked, sent, { 'if-match': tag }));
+        const { status, body: view } = await api.get(`/v1/processes/${id}`);
+        expect(status).toBeOneOf([200, 404]);
+        if (status === 404 || ['completed', 'cancelled'].includes(view.state)) {
+          id = (await api.post('/v1/processes', { definition })).body.id;
+        }
+      },
+    ),
+    { numRuns: runs },
+  );
+  await expectWell(api);
+});
+
+test('whatever a definition says, the answer is no fault of ours', async ({ api }) => {
+  const example = {
+    name: 'x',
+    description: 'a text',
+    input: { a: { type: 'string', required: true }, b: { type: 'number', default: 1, enum: [1, 2] } },
+    defaults: { retry: { attempts: 2 }, timeout: '1m', env: { A: '1' } },
+    fail_fast: false,
+    tasks: [
+      { name: 'A', run: 'true', labels: { a: 'b' }, retry: { delay: '1s' } },
+      { name: 'B', needs: ['A'], command: 'echo', args: ['x'], env: { B: '2' }, continue_on_error: true },
+      { name: 'C', needs: ['A', 'B'], queue: 'people', input: { n: [1] }, priority: 9 },
+    ],
+  };
+  const yaml =
+    'name: &n x\ntasks:\n  - name: A\n  - {name: B, needs: [A]}\n  - name: *n\n    run: |\n      true\n';
+  const change = fc.tuple(fc.nat(), fc.nat({ max: 6 }), fc.oneof(fc.string({ maxLength: 6 }), nastyText));
+  const mangled = fc
+    .tuple(fc.constantFrom(yaml, toText(example)), fc.array(change, { minLength: 1, maxLength: 4 }))
+    .map(([text, changes]) => {
+      let changed = text;
+      for (const [at, gone, put] of changes) {
+        const place = at % (changed.length + 1);
+        changed = changed.slice(0, place) + put + changed.slice(place + gone);
+      }
+      return changed.toWellFormed();
+    });
+  const source = fc.oneof(mutated(example).map(toText), mangled, fc.string({ unit: 'binary' }));
+  await fc.assert(
+    fc.asyncProperty(source, fc.constantFrom('application/json', 'application/yaml'), async (text, type) => {
+      const header = { 'content-type': type };
+      const bytes = Buffer.from(text);
+      const checked = await api.post('/v1/definitions/validate', bytes, header);
+      await expectNoFault(api, checked);
+      const published = await api.send('PUT', '/v1/definitions/x', bytes, header);
+      await expectNoFault(api, published);
+      // What is found good can be published and started, and nothing else.
+      const isGood = checked.body?.valid === true && [null, 'x'].includes(checked.body.name);
+      expect([text, isGood]).toEqual([text, published.status < 300]);
+      const started = await api.post('/v1/processes', { source: text });
+      await expectNoFault(api, started);
+      expect([text, started.status !== 201 && started.body.code !== 'invalid_input']).toEqual([
+        text,
+        checked.body?.valid !== true,
+      ]);
+    }),
+    { numRuns: runs },
+  );
+  await expectWell(api);
+});
+
 test('whatever the path, the query and the headers, the answer is no fault of ours', async ({ api }) => {
   const header = fc.tuple(
     fc.constantFrom(
@@ -214,12 +301,13 @@ test('whatever the path, the query and the headers, the answer is no fault of ou
       'accept',
       'cookie',
       'x-nonsense',
+      'if-match',
       'if-none-match',
       'range',
     ),
     fc.oneof(
       fc.string({ unit: fc.constantFrom(...'abc019 ,;="/*:\xe9\t') }).map((text) => text.trim()),
-      fc.constantFrom('application/json', 'gzip', 'null', 'bytes=0-'),
+      fc.constantFrom('application/json', 'text/yaml', 'gzip', 'null', 'bytes=0-', '"1"', 'W/"1", "a"', '*'),
     ),
   );
   const asked = routeArbitrary.chain((route) =>
@@ -247,7 +335,7 @@ test('whatever the path, the query and the headers, the answer is no fault of ou
   await fc.assert(
     fc.asyncProperty(asked, async ([route, method, part, query, headers]) => {
       const text = query.map(([name, value]) => `${name}=${value}`).join('&');
-      const path = `${route.path.replace(/\{\w+\}/, part)}${text ? `?${text}` : ''}`;
+      const path = `${route.path.replaceAll(/\{\w+\}/g, part)}${text ? `?${text}` : ''}`;
       const response = await fetch(api.url + path, { method, headers });
       const answer = await response.text();
       expect(response.status, `${method} ${path}: ${answer}`).toBeLessThan(500);

@@ -176,6 +176,12 @@ test('a paused queue is shown so and hands out nothing until it is resumed', asy
   expect((await ask('get', id, '--wait', '30s')).code).toBe(0);
 });
 
+test('of a queue that nobody uses it is said that nobody does', async ({ ask }) => {
+  const resumed = await ask('queues', 'resume', 'mial');
+  expect(resumed).toMatchObject({ code: 0, stdout: 'Queue "mial" is resumed.\n' });
+  expect(resumed.stderr).toContain('Nobody uses a queue "mial" yet');
+});
+
 test('workers and stats show what there is', async ({ ask, askJson }) => {
   // Announced when it started, which may be a moment after the server was ready.
   await ask('enqueue', '--wait', '30s', '--', 'true');

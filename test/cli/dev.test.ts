@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -5,6 +6,7 @@ import { createClient } from '../../src/client/client.ts';
 import { findRunningEmbeddedPostgres } from '../../src/database/embedded.ts';
 import { answers, makeDirectory } from '../database/fixtures/embedded-scene.ts';
 import { test as databaseTest } from '../support/database.ts';
+import { until } from '../support/program.ts';
 import { skipjack, startSkipjack, urlOf } from './support/cli.ts';
 
 const onAnyPort = ['dev', '--port', '0'];
@@ -63,6 +65,21 @@ test('a second dev on the same data joins its Postgres and leaves it running', a
   expect(await first.stop()).toBe(0);
 });
 
+test('when the owner of the Postgres that it joined ends, the second dev starts it again', async () => {
+  const data = join(await makeDirectory(), 'data');
+  const first = startSkipjack([...onAnyPort, '--data', data]);
+  await urlOf(first);
+  const second = startSkipjack([...onAnyPort, '--data', data]);
+  const client = createClient({ url: await urlOf(second) });
+  const { id } = await client.enqueue({ name: 'review' });
+  expect(await first.stop()).toBe(0);
+  await second.untilLogged(({ msg }) => msg === 'started Postgres');
+  await until('the second works again', async () => (await client.getTask(id).catch(() => null))?.id === id);
+  const database = await postgresUrl(data);
+  expect(await second.stop()).toBe(0);
+  expect(await answers(database)).toBe(false);
+});
+
 test('a second signal ends it at once with 130, and still ends its Postgres', async () => {
   const data = join(await makeDirectory(), 'data');
   const dev = startSkipjack([...onAnyPort, '--data', data, '--grace', '1h']);
@@ -116,12 +133,12 @@ databaseTest('a port that is taken is named, with exit code 1', async ({ databas
   expect(ended.stderr).toContain(`Port ${port} on 127.0.0.1 is taken by another program.`);
 });
 
-test('an address that others reach is refused without API keys', async () => {
+test('an address that others reach is refused without API keys, before any Postgres is started', async () => {
   const data = join(await makeDirectory(), 'data');
   const ended = await skipjack([...onAnyPort, '--data', data, '--host', '0.0.0.0']);
   expect(ended.code).toBe(2);
   expect(ended.stderr).toContain('SKIPJACK_API_KEYS');
-  expect(await findRunningEmbeddedPostgres(data)).toBeNull();
+  expect(existsSync(data)).toBe(false);
 });
 
 async function untilRunning(client: ReturnType<typeof createClient>, id: string): Promise<void> {

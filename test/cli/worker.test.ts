@@ -91,7 +91,12 @@ test('a worker that may not ask the server says so and ends', async ({ database 
     env: { SKIPJACK_URL: await urlOf(server), SKIPJACK_API_KEY: 'another-key' },
   });
   expect(code).toBe(1);
-  expect(stderr).toMatch(/skipjack: .*API key/);
+  expect(stderr).toMatch(/skipjack: .*API key.*SKIPJACK_API_KEY\./);
+  const without = await skipjack(['list', '--server', await urlOf(server)]);
+  expect(without).toMatchObject({ code: 1, stdout: '' });
+  expect(without.stderr).toBe(
+    'skipjack: The server wants an API key. Put one of those in its SKIPJACK_API_KEYS into SKIPJACK_API_KEY.\n',
+  );
   expect(await server.stop()).toBe(0);
 });
 

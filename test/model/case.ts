@@ -16,36 +16,63 @@ export interface Case {
 
 export type Kind = Word['kind'] | 'failed, no retry wanted' | 'lost past its deadline';
 
+interface Habits {
+  words: Partial<Record<Kind, number>>;
+  /** How eagerly tasks are claimed. */
+  claims: number;
+  /** So many are held before the first of them is settled, where there are so many. */
+  holds: number;
+  /** How often people act, and how often they cancel. */
+  people: number;
+  cancels: number;
+}
+
 /** What mostly happens in a case; each is there to bring about what is rare in the others. */
 const tempers = {
-  calm: { words: { completed: 20, failed: 1, released: 1, lost: 1 }, claims: 3, people: 1, ends: 0.1 },
+  calm: {
+    words: { completed: 20, failed: 1, released: 1, lost: 1 },
+    claims: 3,
+    holds: 0,
+    people: 1,
+    cancels: 0.2,
+  },
   flaky: {
     words: { completed: 6, failed: 8, timed_out: 3, released: 1, lost: 1, 'lost past its deadline': 1 },
     claims: 3,
+    holds: 0,
     people: 1,
-    ends: 0.1,
+    cancels: 0.2,
   },
   /** Fails for good while much runs. */
   fatal: {
-    words: { completed: 12, 'failed, no retry wanted': 2, failed: 3, timed_out: 1, lost: 1, released: 1 },
+    words: { completed: 6, 'failed, no retry wanted': 3, failed: 3, timed_out: 1, lost: 1, released: 1 },
     claims: 6,
+    holds: 5,
     people: 1,
-    ends: 0.1,
+    cancels: 0.3,
   },
   lossy: {
-    words: { completed: 2, lost: 14, failed: 1, 'lost past its deadline': 1, released: 1 },
+    words: { completed: 2, lost: 24, failed: 1, 'lost past its deadline': 1, released: 1 },
     claims: 6,
-    people: 0.5,
-    ends: 0.1,
+    holds: 0,
+    people: 0.4,
+    cancels: 0.1,
   },
   /** Somebody pauses, resumes and ends by name all the time. */
-  meddled: { words: { completed: 8, failed: 2, released: 2, lost: 1 }, claims: 3, people: 6, ends: 0.2 },
+  meddled: {
+    words: { completed: 8, failed: 3, released: 2, lost: 1 },
+    claims: 3,
+    holds: 0,
+    people: 6,
+    cancels: 0.6,
+  },
   /** Cancelled while much runs. */
   cancelled: {
     words: { completed: 6, failed: 2, released: 1, cancelled: 1, lost: 1, timed_out: 1 },
     claims: 6,
+    holds: 7,
     people: 1.5,
-    ends: 4,
+    cancels: 10,
   },
   stormy: {
     words: {
@@ -56,28 +83,18 @@ const tempers = {
       released: 2,
       cancelled: 2,
       lost: 2,
-      'lost past its deadline': 1,
+      'lost past its deadline': 2,
     },
     claims: 4,
+    holds: 3,
     people: 2,
-    ends: 0.5,
+    cancels: 1,
   },
-} satisfies Record<
-  string,
-  {
-    words: Partial<Record<Kind, number>>;
-    /** How eagerly tasks are claimed, against how soon they are settled. */
-    claims: number;
-    /** How often people act. */
-    people: number;
-    /** How often they cancel. */
-    ends: number;
-  }
->;
+} satisfies Record<string, Habits>;
 
 export type Temper = keyof typeof tempers;
 
-export const temperOf = (each: Case) => tempers[each.temper];
+export const habitsOf = (each: Case): Habits => tempers[each.temper];
 
 const queueLabels = ['a', 'b', 'c'];
 
@@ -86,29 +103,26 @@ export function drawCase(number: number, seed: number): Case {
   const temper = random.weighted<Temper>({
     calm: 2,
     flaky: 2,
-    fatal: 5,
+    fatal: 4,
     lossy: 4,
-    meddled: 3,
-    cancelled: 4,
+    meddled: 4,
+    cancelled: 5,
     stormy: 3,
   });
   const queues = queueLabels.slice(0, random.whole(1, queueLabels.length));
   const plans = Array.from({ length: random.chance(0.3) ? 2 : 1 }, () => drawPlan(random, temper, queues));
   const size = plans.reduce((sum, plan) => sum + plan.tasks.length, 0);
-  return { number, seed, temper, plans, queues, movesMax: 12 + Math.min(80, 3 * size) };
+  return { number, seed, temper, plans, queues, movesMax: 12 + Math.min(60, 3 * size) };
 }
+
+const sizes = { small: [1, 8], middle: [6, 20], large: [21, 60] } as const;
 
 function drawPlan(random: Random, temper: Temper, queues: string[]): ProcessPlan {
   const isWide = temper === 'fatal' || temper === 'cancelled';
   const shape = random.pick(isWide ? ([...shapes, 'fan', 'join', 'branches', 'branches'] as const) : shapes);
-  const [few, many] =
-    random.weighted({ small: isWide ? 3 : 6, middle: 5, large: temper === 'lossy' ? 0 : 2 }) === 'small'
-      ? [1, 8]
-      : random.chance(0.7) || temper === 'lossy'
-        ? [6, 20]
-        : [21, 60];
-  const needs = drawNeeds(random, shape, random.whole(few, many));
-  const tolerance = random.pick([0, 0.1, 0.3, 0.6]);
+  const size = random.weighted({ small: isWide ? 2 : 6, middle: 6, large: temper === 'lossy' ? 0 : 1.5 });
+  const needs = drawNeeds(random, shape, random.whole(...sizes[size]));
+  const tolerance = random.pick(temper === 'lossy' ? [0.1, 0.6] : [0, 0.1, 0.3, 0.6]);
   const patience = random.pick([1, 2, 4]);
   return {
     failFast: random.chance(0.5),
@@ -129,9 +143,22 @@ function drawPlan(random: Random, temper: Temper, queues: string[]): ProcessPlan
 }
 
 /** How an attempt ends, as this case's workers would have it. Where all that runs is stopped, one way or another. */
-export function drawKind(random: Random, temper: Temper, { isStopping }: { isStopping: boolean }): Kind {
-  const anyWay = { ...tempers.stormy.words, completed: 2, 'lost past its deadline': 2 };
-  return random.weighted<Kind>(isStopping && random.chance(0.8) ? anyWay : tempers[temper].words);
+export function drawKind(
+  random: Random,
+  each: Case,
+  { isStopping, isStarted }: { isStopping: boolean; isStarted: boolean },
+): Kind {
+  const anyWay: Habits['words'] = {
+    completed: 2,
+    failed: 3,
+    'failed, no retry wanted': 3,
+    timed_out: 3,
+    released: 3,
+    cancelled: 3,
+    lost: isStarted ? 3 : 12,
+    'lost past its deadline': 3,
+  };
+  return random.weighted<Kind>(isStopping ? anyWay : habitsOf(each).words);
 }
 
 export function toWord(kind: Kind, { says, later }: { says: string; later: boolean }): Word {

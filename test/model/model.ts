@@ -311,7 +311,8 @@ export class ProcessModel {
       this.#count('cancel refused: ended');
       return `ended ${this.state}`;
     }
-    this.#count(`cancel | ${this.situation()}${this.paused ? ', paused' : ''}`);
+    this.#count(`cancel | ${this.state}`);
+    if (this.paused) this.#count('cancel: while paused');
     this.changes += 1;
     this.events.push('cancel_requested');
     this.state = 'cancelling';
@@ -329,7 +330,7 @@ export class ProcessModel {
       this.#count(`${name}: was so before`);
       return 'done';
     }
-    this.#count(`${name} | ${this.situation()}`);
+    this.#count(`${name} | ${this.state}`);
     if (paused && this.tasks.some((task) => task.claim)) this.#count('pause: while tasks run');
     this.changes += 1;
     this.events.push(paused ? 'paused' : 'resumed');
@@ -409,7 +410,8 @@ export class ProcessModel {
     }
     if (task.state !== 'active') return refuse('ended', `already_settled ${task.state}`);
     if (task.claim) return refuse('claimed', `already_claimed ${task.claim.worker}`);
-    this.#count(`by name: ${end.kind} | ${this.situation()}${this.paused ? ', paused' : ''}`);
+    this.#count(`by name: ${end.kind} | ${this.state}`);
+    if (this.paused) this.#count('by name: while paused');
     const claim = this.#claim(task, { worker: end.by, graceless: false, started: true });
     this.settle(
       task.plan.ordinal,
@@ -480,7 +482,7 @@ export class ProcessModel {
       if (isRunning) this.#count(`fails while tasks run | ${this.situation()}`);
     }
     if (this.isStopping()) this.#stop();
-    else while (this.#advance(now)) this.#count('went a step further');
+    else while (this.#advance(now)) this.#count('advance');
     if (this.tasks.some(isLive)) return;
     if (this.state === 'running') this.state = 'completed';
     if (this.state === 'failing') this.state = 'failed';

@@ -55,70 +55,68 @@ export async function lastNumber(sql: Sql): Promise<number> {
   return Number(row?.last ?? 0);
 }
 
-export async function readRecord(sql: Sql, after: number): Promise<LogRow[]> {
+/** Takes what is recorded; nothing is under way. */
+export async function readRecord(sql: Sql): Promise<LogRow[]> {
   const rows = await sql<LogRow>(
-    'select seq::integer, xid, actor, place, op, at::text, "row" from model_log where seq > $1 order by seq',
-    [after],
+    'select seq::integer, xid, actor, place, op, at::text, "row" from model_log order by seq',
   );
   await sql('truncate model_log');
   return rows;
 }
 
+type Row = Record<string, unknown>;
+
 /** The rows of one process, as they were after a step. */
 export interface Shadow {
   put(logged: LogRow): void;
-  item(taskId: string): Record<string, unknown> | undefined;
+  item(taskId: string): Row | undefined;
   rows(): Rows;
+  copy(): Shadow;
 }
 
-export function createShadow(): Shadow {
-  let process: Record<string, unknown> = {};
-  const tasks = new Map<string, Record<string, unknown>>();
-  const items = new Map<string, Record<string, unknown>>();
-  const letters = new Map<string, Record<string, unknown>>();
-  const attempts: Record<string, unknown>[] = [];
-  const events: Record<string, unknown>[] = [];
+interface Kept {
+  process: Row;
+  tasks: Map<string, Row>;
+  items: Map<string, Row>;
+  letters: Map<string, Row>;
+  attempts: Row[];
+  events: Row[];
+}
+
+export function createShadow(from?: Kept): Shadow {
+  const kept: Kept = {
+    process: from?.process ?? {},
+    tasks: new Map(from?.tasks),
+    items: new Map(from?.items),
+    letters: new Map(from?.letters),
+    attempts: [...(from?.attempts ?? [])],
+    events: [...(from?.events ?? [])],
+  };
   return {
     put({ place, op, row, at }) {
-      switch (place) {
-        case 'processes':
-          process = row;
-          break;
-        case 'tasks':
-          tasks.set(row.id as string, row);
-          break;
-        case 'dead_letters':
-          letters.set(row.task_id as string, row);
-          break;
-        case 'attempts':
-          attempts.push(row);
-          break;
-        case 'process_events':
-          events.push(row);
-          break;
-        case 'queue_items':
-          if (op === 'DELETE') items.delete(row.task_id as string);
-          else
-            items.set(row.task_id as string, {
-              ...row,
-              is_later: Date.parse(row.available_at as string) > Date.parse(at) + 60_000,
-            });
-      }
+      if (place === 'processes') kept.process = row;
+      if (place === 'tasks') kept.tasks.set(row.id as string, row);
+      if (place === 'dead_letters') kept.letters.set(row.task_id as string, row);
+      if (place === 'attempts') kept.attempts.push(row);
+      if (place === 'process_events') kept.events.push(row);
+      if (place !== 'queue_items') return;
+      const isLater = Date.parse(row.available_at as string) > Date.parse(at) + 60_000;
+      if (op === 'DELETE') kept.items.delete(row.task_id as string);
+      else kept.items.set(row.task_id as string, { ...row, is_later: isLater });
     },
-    item: (taskId) => items.get(taskId),
+    item: (taskId) => kept.items.get(taskId),
     rows: () =>
       ({
-        process,
-        tasks: [...tasks.values()].sort((one, other) => Number(one.ordinal) - Number(other.ordinal)),
-        items: [...items.values()],
-        letters: [...letters.values()],
-        attempts,
-        events,
+        ...kept,
+        tasks: [...kept.tasks.values()].sort((one, other) => Number(one.ordinal) - Number(other.ordinal)),
+        items: [...kept.items.values()],
+        letters: [...kept.letters.values()],
       }) as unknown as Rows,
+    copy: () => createShadow(kept),
   };
 }
 
-/** To which process and task a row belongs. */
+/** To which process or task a row belongs. */
 export function subjectOf({ place, row }: LogRow): { processId?: string; taskId?: string } {
   switch (place) {
     case 'processes':

@@ -1,5 +1,5 @@
 /** A scenario, drawn move by move from where the models stand. */
-import { type Case, drawKind, temperOf, toWord } from './case.ts';
+import { type Case, drawKind, habitsOf, toWord } from './case.ts';
 import type { NamedEnd, ProcessModel, Task } from './model.ts';
 import { type ClaimName, claimables, expiredClaims, type Move } from './moves.ts';
 import type { Random } from './random.ts';
@@ -19,7 +19,7 @@ export interface Scenario {
 }
 
 export function createScenario(random: Random, each: Case, models: ProcessModel[]): Scenario {
-  const temper = temperOf(each);
+  const habits = habitsOf(each);
   let moves = 0;
   let afterwards = 0;
 
@@ -55,7 +55,7 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
         startLimit: random.pick([0, 100, 100]),
         ...holder,
       };
-    const limit = random.whole(1, temper.claims * 2);
+    const limit = random.whole(1, habits.claims * 2);
     const startLimit = random.chance(0.6) ? limit : random.whole(0, limit);
     return { move: 'claim', queues: [random.pick(each.queues)], limit, startLimit, ...holder };
   }
@@ -67,7 +67,10 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
     const words = batch.map((name) => {
       const model = models[name.process] as ProcessModel;
       const task = model.task(name.task);
-      const kind = drawKind(random, each.temper, { isStopping: model.isStopping() });
+      const kind = drawKind(random, each, {
+        isStopping: model.isStopping(),
+        isStarted: task.claim?.started === true,
+      });
       if (kind === 'lost' && !task.claim?.expired && random.chance(0.95))
         before.push({ move: 'expire', ...name });
       if (kind === 'lost past its deadline') before.push(...overrun(name, task));
@@ -99,7 +102,8 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
   /** Late, and perhaps another than before. */
   function oldWord({ process, task, no }: ClaimName) {
     const past = models[process]?.task(task).past.get(no);
-    const kind = past && random.chance(0.5) ? past.word : drawKind(random, 'stormy', { isStopping: false });
+    const kind =
+      past && random.chance(0.5) ? past.word : drawKind(random, each, { isStopping: true, isStarted: true });
     return toWord(kind, { says: 'late', later: false });
   }
 
@@ -190,30 +194,33 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
   function weights(): Partial<Record<Turn, number>> {
     const running = held().length;
     const has = (things: unknown[], weight: number) => (things.length > 0 ? weight : 0);
-    const isPaused = models.some((model) => model.paused && !model.hasEnded());
-    const isFailed = models.some((model) => model.state === 'failed');
+    const claimable = claimables(models, each.queues).length;
+    const some = (what: string) =>
+      models.some((model) => model.state === what || (what === 'paused' && isPaused(model)));
+    const [isFailing, isStopping] = [some('failing'), models.some((model) => model.isStopping())];
+    const isEnough = isStopping || running >= Math.min(habits.holds, running + claimable);
     return {
-      claim: claimables(models, each.queues).length > 0 ? temper.claims : 0.2,
+      claim: claimable > 0 ? habits.claims : 0.2,
       'claim one': 0.3,
-      settle: has(held(), running > 2 ? 3 : 2),
+      settle: has(held(), isEnough ? 3 : 0.2),
       beat: has(held(), 0.5),
-      start: has(startable(), 0.6),
+      start: has(startable(), isStopping ? 0.1 : 0.5),
       'late word': has(old(), 0.4),
       'make due': has(later(), 1.5),
       expire: has(held(), 0.2),
       reap: isReapable(models) ? 0.3 : 0,
-      'end by name': 0.4 * temper.people,
-      pause: 0.12 * temper.people,
-      resume: isPaused ? 1.2 : 0.05,
-      cancel: 0.12 * temper.ends * Math.min(1, running / 3),
-      retry: isFailed ? 0.5 : 0.03,
-      replay: has(letters(), isFailed ? 0.3 : 0.1),
+      'end by name': 0.4 * habits.people,
+      pause: 0.12 * habits.people * (isFailing ? 4 : 1),
+      resume: some('paused') ? 1.2 : 0.05,
+      cancel: 0.12 * habits.cancels * (isEnough ? Math.min(1, running / 3) : 0) + (isFailing ? 0.12 : 0.02),
+      retry: some('failed') ? 0.5 : 0.03,
+      replay: has(letters(), some('failed') ? 0.3 : 0.1),
     };
   }
 
   /** What brings it to its end. */
   function windUp(): Move[] {
-    const paused = models.findIndex((model) => model.paused && !model.hasEnded());
+    const paused = models.findIndex(isPaused);
     if (paused >= 0) return [{ move: 'resume', process: paused }];
     if (later().length > 0) return turns['make due']();
     if (held().length > 0 && random.chance(0.7)) return settle();
@@ -231,6 +238,11 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
       return turn.length > 0 ? turn : [claim()];
     },
   };
+}
+
+/** So that it means something. */
+function isPaused(model: ProcessModel): boolean {
+  return model.paused && (model.state === 'running' || model.state === 'failing');
 }
 
 /** Where the order in which the reaper takes things does not matter: at most one in a process, or none fails it. */

@@ -92,6 +92,7 @@ async function listTasks(flags: TaskFlags): Promise<void> {
 function processesCommand(): Command {
   const command = new Command('processes')
     .description('List processes, newest first')
+    .summary('list processes, newest first')
     .addOption(
       new Option(
         '--state <state>',
@@ -136,6 +137,7 @@ async function listProcesses(flags: ListFlags & ProcessFilter): Promise<void> {
 function definitionsCommand(): Command {
   const command = new Command('definitions')
     .description('List published definitions by name, each with its newest version')
+    .summary('list published definitions')
     .addOption(limitOption())
     .addOption(serverOption())
     .addOption(outputOption())

@@ -83,7 +83,9 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const input = await readInput(flags.input, plan.input);
   const config = readConfig(flags, { defaults: { graceMs, logLevel: 'warn' } });
   const ownQueues = config.queues ?? queuesToServe(plan);
-  const isLive = process.stderr.isTTY === true;
+  // A terminal that does not know its size has nothing to draw on.
+  const { isTTY, columns, rows } = process.stderr;
+  const isLive = isTTY && columns > 0 && rows > 0;
   const view = isLive ? createLiveView(process.stderr, { ownQueues }) : createPlainView();
   const log = isLive ? createLogAbove(config.logLevel, view.say) : createLog(config.logLevel);
   let signal: AbortSignal | undefined;

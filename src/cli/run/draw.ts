@@ -119,11 +119,13 @@ function drawRow(
   }: { nameWidth: number; statusWidth: number; columns: number; paint: Paint },
 ): string {
   const left = cut(name, nameWidth).padEnd(nameWidth);
-  const middle = cut(status, Math.max(0, columns - nameWidth - 2)).padEnd(statusWidth);
+  const middle = cut(status.padEnd(statusWidth), columns - nameWidth - 2);
   const needs = task.needs.length === 0 ? '' : `← ${oneLine(task.needs.join(', '))}`;
-  const right = cut(needs, Math.max(0, columns - nameWidth - middle.length - 5));
+  const right = cut(needs, columns - nameWidth - middle.length - 4);
   const colour = colours[task.state];
-  const line = `${colour ? paint[colour](left) : left}  ${middle}`;
+  const painted = colour ? paint[colour](left) : left;
+  if (middle.trim() === '' && right.length <= 1) return painted;
+  const line = `${painted}  ${middle}`;
   return right.length > 1 ? `${line}  ${paint.dim(right)}` : line.trimEnd();
 }
 
@@ -139,6 +141,7 @@ const colours: Partial<Record<TaskProgress['state'], keyof Paint>> = {
 };
 
 function cut(text: string, columns: number): string {
+  if (columns <= 0) return '';
   const characters = [...text];
-  return characters.length <= columns ? text : `${characters.slice(0, Math.max(0, columns - 1)).join('')}…`;
+  return characters.length <= columns ? text : `${characters.slice(0, columns - 1).join('')}…`;
 }

@@ -19,8 +19,8 @@ export function createLiveView(stream: WriteStream, { ownQueues }: Pick<Canvas, 
     if (latest === null) return;
     const { progress, lookedAt } = latest;
     const lines = drawProgress(progress, {
-      columns: (stream.columns || 80) - 1,
-      rows: stream.rows || 24,
+      columns: stream.columns - 1,
+      rows: stream.rows,
       paint,
       ownQueues,
       nowMs: progress.at + performance.now() - lookedAt,

@@ -60,6 +60,12 @@ export async function endTaskByName(
 
     const claimed = await claimFor(tx, taskId, worker);
     if (claimed.kind !== 'claimed') return { ...claimed, taskId };
+    await recordEvent(tx, {
+      processId,
+      event: outcome.kind === 'completed' ? 'completed_by_name' : 'failed_by_name',
+      taskId,
+      by: options.by,
+    });
     const settled = await settleLocked(tx, [
       {
         ...outcome,
@@ -70,12 +76,6 @@ export async function endTaskByName(
       },
     ]);
     hints = settled.hints;
-    await recordEvent(tx, {
-      processId,
-      event: outcome.kind === 'completed' ? 'completed_by_name' : 'failed_by_name',
-      taskId,
-      by: options.by,
-    });
     return { kind: 'ended', taskId, repeated: false };
   });
   for (const hint of hints) db.hints.announce(hint);

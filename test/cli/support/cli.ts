@@ -38,7 +38,10 @@ function start(args: string[], { env = {}, cwd = '/tmp' }: Options): ChildProces
 }
 
 /** Runs a command to its end. */
-export async function skipjack(args: string[], options: Options = {}): Promise<Ended> {
+export async function skipjack(
+  args: string[],
+  { input = '', ...options }: Options & { input?: string } = {},
+): Promise<Ended> {
   const child = start(args, options);
   let stdout = '';
   let stderr = '';
@@ -48,6 +51,7 @@ export async function skipjack(args: string[], options: Options = {}): Promise<E
   child.stderr?.on('data', (chunk) => {
     stderr += chunk;
   });
+  child.stdin?.end(input);
   const [code] = await once(child, 'close');
   return { code, stdout, stderr };
 }
@@ -62,8 +66,12 @@ export interface Running {
   /** Sends the signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
   ended: Promise<number | null>;
+  /** Resolves with the first line on stderr, also one already written, in which it is found. */
+  untilSaid(pattern: RegExp): Promise<string>;
   /** Everything on stderr so far. */
   readonly stderr: string;
+  /** Everything on stdout so far. */
+  readonly stdout: string;
 }
 
 export function startSkipjack(args: string[], options: Options = {}): Running {
@@ -80,28 +88,38 @@ export function startSkipjack(args: string[], options: Options = {}): Running {
     if (text.startsWith('{')) lines.push(JSON.parse(text));
     wakeAll();
   });
+  let stdout = '';
+  child.stdout?.on('data', (chunk) => {
+    stdout += chunk;
+  });
   let isOver = false;
   const ended = once(child, 'close').then(([code]) => {
     isOver = true;
     wakeAll();
     return code as number | null;
   });
+  async function untilFound<Item>(items: Item[], fits: (item: Item) => boolean): Promise<Item> {
+    let seen = 0;
+    for (;;) {
+      const found = items.slice(seen).find(fits);
+      if (found !== undefined) return found;
+      seen = items.length;
+      if (isOver) throw new Error(`ended without that line:\n${texts.join('\n')}`);
+      await new Promise<void>((resolve) => watchers.add(resolve));
+    }
+  }
+
   return {
     child,
     ended,
     get stderr() {
       return texts.join('\n');
     },
-    async untilLogged(fits) {
-      let seen = 0;
-      for (;;) {
-        const found = lines.slice(seen).find(fits);
-        if (found) return found;
-        seen = lines.length;
-        if (isOver) throw new Error(`ended without that line:\n${texts.join('\n')}`);
-        await new Promise<void>((resolve) => watchers.add(resolve));
-      }
+    get stdout() {
+      return stdout;
     },
+    untilLogged: (fits) => untilFound(lines, fits),
+    untilSaid: (pattern) => untilFound(texts, (text) => pattern.test(text)),
     stop(signal = 'SIGTERM') {
       child.kill(signal);
       return ended;

@@ -30,10 +30,10 @@ interface Case {
 
 function everyAttempt(): Attempted[] {
   const all: Attempted[] = [];
+  // Only what has started can be overdue, and only a failure can be called final.
   for (const outcome of outcomes)
     for (const cancelRequested of yesNo)
       for (const started of yesNo)
-        // Only what has started can be overdue, and only a failure can be called final.
         for (const retryWanted of yesNo)
           for (const overdue of yesNo)
             for (const [failures, attemptsMax] of [
