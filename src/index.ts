@@ -9,33 +9,45 @@
  * The HTTP API as a Hono app, to mount in a server of your own.
  *
  * @example
- * import { createApi, openDatabase, openQueue } from 'skipjack';
+ * import { createApi, Engine } from 'skipjack';
  *
- * const db = openDatabase({ url: process.env.DATABASE_URL });
- * const queue = openQueue(db);
- * const api = createApi({ queue, version: '1.0.0' });
+ * const engine = new Engine({ url: process.env.DATABASE_URL });
+ * const api = createApi(engine);
  * const response = await api.request('http://localhost/health');
  * console.log(response.status); // 200
- * await queue.close();
- * await db.close();
+ * await engine.close();
  */
 export { type ApiOptions, createApi } from './api/api.ts';
+/**
+ * The HTTP API as a request handler of `node:http`, and so as middleware of Express, under any prefix.
+ *
+ * @example
+ * import express from 'express';
+ * import { createApi, Engine, toNodeHandler } from 'skipjack';
+ *
+ * const engine = new Engine({ url: process.env.DATABASE_URL });
+ * const app = express().use('/engine', toNodeHandler(createApi(engine)));
+ * const server = app.listen(0);
+ * const response = await fetch(`http://127.0.0.1:${server.address().port}/engine/health`);
+ * console.log(response.status); // 200
+ * server.close();
+ * await engine.close();
+ */
+export { type NodeHandler, toNodeHandler } from './api/node-handler.ts';
 /**
  * The HTTP API on a port; 0 takes a free one. Without API keys only on loopback.
  *
  * @throws SkipjackError `usage` for an address that others reach when there are no keys, or that is taken.
  *
  * @example
- * import { createClient, openDatabase, openQueue, startServer } from 'skipjack';
+ * import { createClient, Engine, startServer } from 'skipjack';
  *
- * const db = openDatabase({ url: process.env.DATABASE_URL });
- * const queue = openQueue(db);
- * const server = await startServer({ queue, version: '1.0.0', host: '127.0.0.1', port: 0 });
+ * const engine = new Engine({ url: process.env.DATABASE_URL });
+ * const server = await startServer(engine, { port: 0 });
  * const health = await createClient({ url: server.url }).checkHealth();
  * console.log(health.status); // ok
  * await server.close();
- * await queue.close();
- * await db.close();
+ * await engine.close();
  */
 export { type RunningServer, type ServerOptions, startServer } from './api/server.ts';
 /**
@@ -56,7 +68,10 @@ export {
   type ClaimOptions,
   type Client,
   createClient,
+  type DefinitionInput,
   type Held,
+  type MoveOptions,
+  type ProcessStart,
 } from './client/client.ts';
 export type { Connection } from './client/request.ts';
 /**
@@ -89,6 +104,8 @@ export type * from './client/views.ts';
  */
 export { type ErrorCode, errorCatalogue, type Problem, SkipjackError } from './core/errors.ts';
 export type { Json } from './core/json.ts';
+export type { InputRule, Plan, PlannedTask } from './core/plan.ts';
+export type { ProcessState } from './core/process.ts';
 export type { NewTask, RetryPolicy, Spec, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
 /**
  * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
@@ -127,6 +144,61 @@ export { type Database, type DatabaseOptions, openDatabase } from './database/co
  * console.log(again.applied); // 0
  */
 export { migrateDatabase } from './database/migrate.ts';
+/**
+ * What is wrong with a definition, as people read it in a terminal: its place, the line, a caret, what may have been
+ * meant. Control characters are made harmless.
+ *
+ * @example
+ * import { formatProblem, parseDefinition } from 'skipjack';
+ *
+ * const { problems } = parseDefinition('tasks: [{ name: Open }, { name: Review, needs: [Opne] }]');
+ * const lines = formatProblem(problems[0], { file: 'loan.yaml' }).split('\n');
+ * console.log(lines[0]); // loan.yaml:1:49: there is no task "Opne" (unknown_need)
+ * console.log(lines.at(-1).trim()); // did you mean "Open"?
+ */
+export { formatProblem } from './definition/format-problem.ts';
+/**
+ * Reads a definition, YAML 1.2 or JSON: its plan, or everything that is wrong with it, each with line and column.
+ *
+ * Nothing is thrown, and no database is asked; texts of up to 2 MiB are taken.
+ *
+ * @example
+ * import { parseDefinition } from 'skipjack';
+ *
+ * const parsed = parseDefinition('tasks: [{ name: Open }, { name: Review, needs: [Open] }]');
+ * console.log(parsed.kind, parsed.plan.tasks.length); // valid 2
+ */
+export { type ParsedDefinition, parseDefinition } from './definition/parse-definition.ts';
+export type { DefinitionProblem } from './definition/problem.ts';
+export type { DefinitionSource } from './engine/check-definition.ts';
+export type { GivenError } from './engine/check-outcome.ts';
+/**
+ * Definitions and processes, in your own OS process: publish, start, and do what TunaCorn calls working with tasks.
+ *
+ * It keeps no state and there may be many of it. Workers run what tasks run; tasks with nothing to run are completed
+ * or failed by their names. Some OS process must run the upkeep: a server does, and so can you.
+ *
+ * To start a process inside a transaction of your own, call the SQL function `skipjack.start_process(name, input)`
+ * in it.
+ *
+ * @example
+ * import { Engine } from 'skipjack';
+ *
+ * const engine = new Engine({ url: process.env.DATABASE_URL });
+ * await engine.publish({ source: 'name: loan\ntasks: [{ name: Open }, { name: Review, needs: [Open] }]' });
+ *
+ * const loan = await engine.startProcess('loan', { input: { amount: 1000 }, idempotencyKey: 'loan 4711' });
+ * await loan.complete('Open', { applicant: 'Ann' });
+ * const [task] = await loan.getActiveTasks();
+ * console.log(task.name, task.attributes.applicant, task.attributes.amount); // Review Ann 1000
+ *
+ * await loan.complete('Review', { score: 700 });
+ * console.log((await loan.read()).state); // completed
+ * await engine.close();
+ */
+export { Engine, type EngineOptions, type StartOptions, type ToStart } from './engine/engine.ts';
+export type { ActiveTask, ProcessHandle } from './engine/process-handle.ts';
+export type { ProcessView } from './engine/read-processes.ts';
 /**
  * The queue, in your own OS process: enqueues of many callers travel together, so one costs little.
  *

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import express from 'express';
 import { expect, onTestFinished } from 'vitest';
 import { startServer } from '../src/api/server.ts';
-import { Engine } from '../src/engine/engine.ts';
 import * as skipjack from '../src/index.ts';
-import { createDatabaseTaskSource, createWorker } from '../src/index.ts';
+import { createDatabaseTaskSource, createWorker, Engine } from '../src/index.ts';
 import { test } from './support/database.ts';
 
 const source = readFileSync(join(import.meta.dirname, '../src/index.ts'), 'utf8');
@@ -56,11 +56,11 @@ for (const { title, code } of examples) {
     const printed: string[] = [];
     const expected = [...code.matchAll(/console\.log\(.*\); \/\/ (.*)$/gm)].map(([, said]) => said);
     const body = code
-      .replaceAll(/^import (\{.*\}) from 'skipjack';$/gm, 'const $1 = skipjack;')
+      .replaceAll(/^import (.*) from '(.*)';$/gm, "const $1 = modules['$2'];")
       .replaceAll(exampleUrl, server.url);
-    const run = new AsyncFunction('skipjack', 'process', 'console', body);
+    const run = new AsyncFunction('modules', 'process', 'console', body);
     await run(
-      skipjack,
+      { skipjack, express },
       { env: { DATABASE_URL: databaseUrl } },
       { log: (...values: unknown[]) => printed.push(values.join(' ')), error: console.error },
     );

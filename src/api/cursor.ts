@@ -17,7 +17,7 @@ export function encodeCursor(parts: CursorParts): string {
 }
 
 const message = 'is not a cursor: hand over the "next_cursor" of the page before as it is, or leave it out';
-/** A name of 200 letters may take so many. */
+/** A name has up to 200 letters, each of several bytes. */
 const cursorText = z.string().max(2_000).meta({ description: 'The `next_cursor` of the page before' });
 
 /** A cursor whose parts `read` understands; it answers undefined for those that it does not. */

@@ -1,15 +1,12 @@
 /** The body that starts a process, as JSON or as a definition in YAML, and what it starts. */
 import { z } from 'zod';
 import { SkipjackError } from '../core/errors.ts';
-import { findJsonProblem, type Json } from '../core/json.ts';
+import type { Json } from '../core/json.ts';
 import type { ToStart } from '../engine/engine.ts';
 import { parseJson, type TextBody } from './http/body.ts';
 import { parseWhole } from './http/endpoint.ts';
 import { invalidRequest } from './http/problem.ts';
 import { startSchema } from './schemas/process.ts';
-
-/** A definition has more values than other bodies: ten thousand tasks with a few keys each. */
-const definitionLimits = { depthMax: 64, nodesMax: 500_000 };
 
 export interface Start {
   toStart: ToStart;
@@ -25,7 +22,7 @@ export function parseStart({ type, text }: TextBody): Start {
   if (type === 'yaml') return { toStart: { source: text }, isBare: true };
   const value = parseJson(text);
   const inline = findInline(value);
-  // The definition has bounds of its own.
+  // The definition has bounds of its own, which the engine keeps.
   const rest = inline ? { ...(value as object), definition: {} } : value;
   const { definition, source, version, input, idempotency_key } = parseWhole(startSchema, rest);
   return {
@@ -53,12 +50,7 @@ function findInline(value: unknown): { [key: string]: Json } | null {
       },
     ]);
   }
-  if (!isObject(definition)) return null;
-  const problem = findJsonProblem(definition, definitionLimits);
-  if (problem) {
-    throw invalidRequest([{ pointer: `/definition${problem.pointer}`, message: problem.message }]);
-  }
-  return definition as { [key: string]: Json };
+  return isObject(definition) ? (definition as { [key: string]: Json }) : null;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -1,5 +1,5 @@
 /** Text → a checked plan, or everything that is wrong with it. */
-import type { Json } from '../core/json.ts';
+import { findTextProblem, type Json } from '../core/json.ts';
 import { type Plan, type PlannedTask, planLimits } from '../core/plan.ts';
 import { type Check, check, isJsonMap, type JsonMap, nameKind } from './check.ts';
 import { composeDocument } from './compose.ts';
@@ -36,9 +36,24 @@ export function parseDefinition(source: string | Uint8Array): ParsedDefinition {
   const composed = composeDocument(text, problems);
   const document = composed && readDocument(composed, problems);
   const plan = document && readDefinition(document.value, checksOf(document, problems));
-  return plan && problems.isEmpty
+  if (!plan || !problems.isEmpty) return { kind: 'invalid', problems: problems.toProblems(text) };
+  // In a comment, which the parser passes over; but the text is stored as it is.
+  const unstorable = findTextProblem(text);
+  return unstorable === null
     ? { kind: 'valid', plan }
-    : { kind: 'invalid', problems: problems.toProblems(text) };
+    : { kind: 'invalid', problems: [placeUnstorable(text, unstorable)] };
+}
+
+function placeUnstorable(text: string, why: string): DefinitionProblem {
+  const before = text.slice(0, Math.max(0, text.search(/\0|\p{Surrogate}/u)));
+  const lines = before.split('\n');
+  return {
+    pointer: '',
+    line: lines.length,
+    column: (lines.at(-1)?.length ?? 0) + 1,
+    code: 'unstorable_value',
+    message: `this text has ${why}`,
+  };
 }
 
 function checksOf({ offsetOf }: DefinitionDocument, problems: ProblemList): Check {

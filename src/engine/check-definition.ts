@@ -1,9 +1,13 @@
 /** Definitions on their way in: text, an object, or a file; checked, or refused with every problem in it. */
-import { readFile } from 'node:fs/promises';
+import { isUtf8 } from 'node:buffer';
+import { open } from 'node:fs/promises';
 import { SkipjackError } from '../core/errors.ts';
-import type { Json } from '../core/json.ts';
+import { findTextProblem, type Json } from '../core/json.ts';
+import { planLimits } from '../core/plan.ts';
 import { parseDefinition } from '../definition/parse-definition.ts';
+import type { DefinitionProblem } from '../definition/problem.ts';
 import type { CheckedDefinition } from './publish.ts';
+import { refused, requireJson } from './values.ts';
 
 /** A definition in hand: its text, YAML or JSON; an object; or the path of a file. */
 export type DefinitionSource =
@@ -17,25 +21,80 @@ export interface DefinitionText {
   file?: string;
 }
 
+/** Ten thousand tasks with a few keys each. */
+const valuesMax = 500_000;
+
 /** @throws SkipjackError `usage` for a file that cannot be read. */
 export async function readSource(given: DefinitionSource): Promise<DefinitionText> {
-  if ('source' in given) return { source: given.source };
-  if ('definition' in given) return { source: JSON.stringify(given.definition, null, 2) };
-  try {
-    return { source: await readFile(given.file, 'utf8'), file: given.file };
-  } catch (cause) {
-    throw new SkipjackError('usage', `Cannot read ${given.file}: ${(cause as Error).message}`, { cause });
+  const { source, definition, file } = (given ?? {}) as {
+    [Key in 'source' | 'definition' | 'file']?: unknown;
+  };
+  if (typeof source === 'string') return { source };
+  if (typeof file === 'string') return { source: await readText(file), file };
+  if (typeof definition === 'object' && definition !== null) {
+    const bounds = { pointer: '/definition', bytesMax: planLimits.sourceBytesMax, nodesMax: valuesMax };
+    const value = requireJson(definition, bounds);
+    // With its lines, by which problems are found; unless these alone make it too large.
+    const lines = JSON.stringify(value, null, 2);
+    return { source: Buffer.byteLength(lines) > planLimits.sourceBytesMax ? JSON.stringify(value) : lines };
   }
+  throw refused('invalid_request', [
+    { pointer: '/definition', message: 'is missing: hand over { source }, { definition } or { file }' },
+  ]);
 }
 
 /** @throws SkipjackError `invalid_definition` with every problem and its place. */
 export function checkDefinition({ source, file }: DefinitionText): CheckedDefinition {
   const parsed = parseDefinition(source);
-  if (parsed.kind === 'valid') return { source, plan: parsed.plan };
-  const [first] = parsed.problems;
-  const place = first ? `${file ?? 'definition'}:${first.line}:${first.column}: ` : '';
-  const more = parsed.problems.length > 1 ? ` (and ${parsed.problems.length - 1} more)` : '';
-  throw new SkipjackError('invalid_definition', `${place}${first?.message ?? ''}${more}`, {
-    problems: parsed.problems,
+  if (parsed.kind === 'invalid') throw invalidDefinition(parsed.problems, file);
+  // In a comment, which the parser passes over; but the text is stored as it is.
+  const bad = findTextProblem(source);
+  if (bad) throw invalidDefinition([placeUnstorable(source, bad)], file);
+  return { source, plan: parsed.plan };
+}
+
+/** No more of it than a definition may have: the rest only says that it is too large. */
+async function readText(file: string): Promise<string> {
+  const bytes = Buffer.alloc(planLimits.sourceBytesMax + 1);
+  let length = 0;
+  try {
+    const handle = await open(file);
+    try {
+      while (length < bytes.length) {
+        const { bytesRead } = await handle.read(bytes, length, bytes.length - length);
+        if (bytesRead === 0) break;
+        length += bytesRead;
+      }
+    } finally {
+      await handle.close();
+    }
+  } catch (cause) {
+    throw new SkipjackError('usage', `Cannot read ${file}: ${(cause as Error).message}`, { cause });
+  }
+  const read = bytes.subarray(0, length);
+  if (isUtf8(read)) return read.toString('utf8');
+  const parsed = parseDefinition(read);
+  throw invalidDefinition(parsed.kind === 'invalid' ? parsed.problems : [], file);
+}
+
+function placeUnstorable(source: string, bad: string): DefinitionProblem {
+  const before = source.slice(0, Math.max(0, source.search(/\0|\p{Surrogate}/u)));
+  const lines = before.split('\n');
+  return {
+    pointer: '',
+    line: lines.length,
+    column: (lines.at(-1)?.length ?? 0) + 1,
+    code: 'unstorable_value',
+    message: `this text has ${bad}`,
+  };
+}
+
+function invalidDefinition(problems: DefinitionProblem[], file = 'definition'): SkipjackError {
+  const [first] = problems;
+  const place = first ? `${file}:${first.line}:${first.column}: ` : '';
+  const meant = first?.suggestion === undefined ? '' : ` (did you mean "${first.suggestion}"?)`;
+  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
+  return new SkipjackError('invalid_definition', `${place}${first?.message ?? ''}${meant}${more}`, {
+    problems,
   });
 }

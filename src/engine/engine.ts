@@ -1,23 +1,27 @@
 import { createBatcher } from '../core/batching.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
-import { findJsonProblem, type Json } from '../core/json.ts';
+import type { Json } from '../core/json.ts';
+import { inputBytesMax } from '../core/task-input.ts';
 import { type Database, type DatabaseOptions, openDatabase } from '../database/connection.ts';
 import { isDataFault } from '../database/faults.ts';
 import { repeatingDatabaseFaults } from '../database/repeat.ts';
+import { Suggester } from '../definition/suggest.ts';
 import { openQueue, type Queue } from '../queue/queue.ts';
 import { checkDefinition, type DefinitionSource, readSource } from './check-definition.ts';
 import { ProcessHandle } from './process-handle.ts';
 import { findInlineDefinition, keepInlineDefinition, type Published, publishDefinition } from './publish.ts';
 import { listDefinitionNames } from './read-definitions.ts';
 import { type NewProcess, type StartResult, startProcesses } from './start.ts';
+import { refused, requireJson, requireText } from './values.ts';
 
 /** A queue that you have opened, or where the database is. */
 export type EngineOptions = { queue: Queue } | DatabaseOptions;
 
 export interface StartOptions {
+  /** An object, of at most 1 MiB as JSON; checked against the rules of the definition. */
   input?: Json;
-  /** The same key and the same request: the same process. */
+  /** The same key and the same request: the same process. 1 to 200 letters. */
   idempotencyKey?: string;
   /** Of a definition by name; the newest by default. */
   version?: number;
@@ -27,6 +31,11 @@ export interface StartOptions {
 
 /** The name of a published definition, or one in hand: its text, an object, a file. */
 export type ToStart = string | DefinitionSource;
+
+/** Each may have ten thousand tasks, and one statement should take seconds at worst. */
+const startsPerBatchMax = 20;
+
+const versionMax = 2_147_483_647;
 
 /**
  * Definitions and processes.
@@ -39,17 +48,23 @@ export class Engine {
   readonly queue: Queue;
   readonly #ownDatabase: Database | null;
   readonly #starts;
+  readonly #keyedStarts;
+  #closed: Promise<void> | null = null;
 
   constructor(options: EngineOptions) {
     this.#ownDatabase = 'queue' in options ? null : openDatabase(options);
     this.queue = 'queue' in options ? options.queue : openQueue(this.#ownDatabase as Database);
-    this.#starts = createBatcher({
-      flush: (processes: NewProcess[]) => startProcesses(this.db, processes),
-      sizeOf: (process) => JSON.stringify(process.input).length + 300,
-      itemsMax: 200,
-      lanes: 2,
-      ...repeatingDatabaseFaults({ patienceMs: 10_000, counters: this.queue.repeated }),
-    });
+    const line = () =>
+      createBatcher({
+        flush: (processes: NewProcess[]) => startProcesses(this.db, processes),
+        sizeOf: (process) => JSON.stringify(process.input).length + 300,
+        itemsMax: startsPerBatchMax,
+        lanes: 2,
+        ...repeatingDatabaseFaults({ patienceMs: 10_000, counters: this.queue.repeated }),
+      });
+    this.#starts = line();
+    // A line of their own: a stranger's open transaction with one of their keys must not hold up the others.
+    this.#keyedStarts = line();
   }
 
   get db(): Database {
@@ -64,24 +79,22 @@ export class Engine {
    * @throws SkipjackError `invalid_definition` with every problem and its place.
    */
   async publish(given: DefinitionSource, { name }: { name?: string } = {}): Promise<Published> {
-    const text = await readSource(given);
-    const checked = checkDefinition(text);
+    const wanted = name === undefined ? null : requireText(name, { pointer: '/name', lettersMax: 200 });
+    const checked = checkDefinition(await readSource(given));
     const named = checked.plan.name;
-    if (name !== undefined && named !== null && named !== name) {
+    if (wanted !== null && named !== null && named !== wanted) {
       throw new SkipjackError(
         'invalid_definition',
-        `The definition calls itself "${named}", but is to be published as "${name}". Leave its name out, or make them equal.`,
-        { problems: [{ pointer: '/name', code: 'other_name', message: `is "${named}", not "${name}"` }] },
+        `The definition calls itself "${named}", but is to be published as "${wanted}". Leave its name out, or make them equal.`,
+        { problems: [{ pointer: '/name', code: 'other_name', message: `is "${named}", not "${wanted}"` }] },
       );
     }
-    const publishedAs = name ?? named;
+    const publishedAs = wanted ?? named;
     if (publishedAs === null) {
       throw new SkipjackError(
         'invalid_definition',
         'A definition is published under a name, and it has none.',
-        {
-          problems: [{ pointer: '/name', code: 'missing_name', message: 'is missing' }],
-        },
+        { problems: [{ pointer: '/name', code: 'missing_name', message: 'is missing' }] },
       );
     }
     return publishDefinition(this.db, publishedAs, checked);
@@ -91,7 +104,7 @@ export class Engine {
    * Starts a process.
    *
    * @throws SkipjackError `not_found` for a name that is not published, `invalid_definition`, `invalid_input`,
-   * `idempotency_conflict`, `idempotency_key_busy`.
+   * `invalid_request`, `idempotency_conflict`, `idempotency_key_busy`.
    */
   async startProcess(toStart: ToStart, options: StartOptions = {}): Promise<ProcessHandle> {
     return (await this.start(toStart, options)).process;
@@ -102,17 +115,12 @@ export class Engine {
     toStart: ToStart,
     options: StartOptions = {},
   ): Promise<{ process: ProcessHandle; created: boolean }> {
-    const { input = {}, idempotencyKey = null, version = null, awaited = false } = options;
-    const problem = findJsonProblem(input);
-    if (problem) throw invalidInput([{ pointer: problem.pointer, message: problem.message }]);
+    const request = checkOptions(toStart, options);
     const result = await this.#insert({
+      ...request,
       id: newId(),
       definition: typeof toStart === 'string' ? toStart : null,
       definition_id: typeof toStart === 'string' ? null : await this.#keepInline(toStart),
-      version,
-      input,
-      idempotency_key: idempotencyKey,
-      awaited,
     });
     switch (result.kind) {
       case 'created':
@@ -121,20 +129,25 @@ export class Engine {
       case 'key_conflict':
         throw new SkipjackError(
           'idempotency_conflict',
-          `The idempotency key "${idempotencyKey}" started process ${result.id} by another request. Use a new key for a new request.`,
+          `The idempotency key "${request.idempotency_key}" started process ${result.id} by another request. Use a new key for a new request.`,
           { extra: { existing_id: result.id } },
         );
       case 'key_busy':
         throw new SkipjackError(
           'idempotency_key_busy',
-          `Another transaction is using the idempotency key "${idempotencyKey}". Try again.`,
+          `Another transaction is using the idempotency key "${request.idempotency_key}". Try again.`,
         );
       case 'invalid_input':
         throw invalidInput(result.problems);
       case 'invalid':
         throw invalidInput([{ pointer: '', message: `Postgres does not take it: ${result.message}` }]);
       case 'no_such_definition':
-        throw await this.#noSuchDefinition(String(toStart), version);
+        throw typeof toStart === 'string'
+          ? await this.#noSuchDefinition(toStart, request.version)
+          : new SkipjackError(
+              'not_found',
+              'The definition was deleted while it was being started. Try again.',
+            );
     }
   }
 
@@ -143,9 +156,14 @@ export class Engine {
     return new ProcessHandle(this.queue, id);
   }
 
-  /** Ends what it has opened: after this, no call is answered. */
-  async close(): Promise<void> {
-    await this.#starts.idle();
+  /** Ends what it has opened, once its starts are answered. After this, it answers no call. */
+  close(): Promise<void> {
+    this.#closed ??= this.#end();
+    return this.#closed;
+  }
+
+  async #end(): Promise<void> {
+    await Promise.all([this.#starts.idle(), this.#keyedStarts.idle()]);
     if (this.#ownDatabase === null) return;
     await this.queue.close();
     await this.#ownDatabase.close();
@@ -153,7 +171,7 @@ export class Engine {
 
   async #insert(process: NewProcess): Promise<StartResult> {
     try {
-      return await this.#starts.add(process);
+      return await (process.idempotency_key === null ? this.#starts : this.#keyedStarts).add(process);
     } catch (error) {
       if (!isDataFault(error)) throw error;
       return { kind: 'invalid', message: (error as Error).message };
@@ -171,25 +189,50 @@ export class Engine {
     const names = await listDefinitionNames(this.db);
     if (version !== null && names.includes(name))
       return new SkipjackError('not_found', `The definition "${name}" has no version ${version}.`);
-    const published =
-      names.length === 0
-        ? 'None is published yet'
-        : `Published are ${names
-            .slice(0, 10)
-            .map((each) => `"${each}"`)
-            .join(', ')}${names.length > 10 ? ' and more' : ''}`;
-    return new SkipjackError(
-      'not_found',
-      `There is no definition "${name.slice(0, 200)}". ${published}: PUT /v1/definitions/{name} publishes one.`,
-    );
+    const meant = new Suggester().nearest(name, names);
+    const advice = /\.(ya?ml|json)$/i.test(name)
+      ? `A file is started by { file: ${JSON.stringify(name)} }.`
+      : meant === undefined
+        ? describePublished(names)
+        : `Did you mean "${meant}"?`;
+    return new SkipjackError('not_found', `There is no definition "${name}". ${advice}`);
   }
 }
 
+function describePublished(names: string[]): string {
+  if (names.length === 0) return 'None is published yet.';
+  const shown = names.slice(0, 10).map((name) => `"${name}"`);
+  return `Published are ${shown.join(', ')}${names.length > shown.length ? ' and more' : ''}.`;
+}
+
+/** @throws SkipjackError `invalid_request`, `invalid_input`. */
+function checkOptions(
+  toStart: ToStart,
+  { input, idempotencyKey, version, awaited = false }: StartOptions,
+): Pick<NewProcess, 'input' | 'idempotency_key' | 'version' | 'awaited'> {
+  if (typeof toStart === 'string') requireText(toStart, { pointer: '/definition', lettersMax: 200 });
+  if (version !== undefined) checkVersion(toStart, version);
+  return {
+    input: requireJson(input ?? {}, { pointer: '/input', code: 'invalid_input', bytesMax: inputBytesMax }),
+    idempotency_key:
+      idempotencyKey === undefined
+        ? null
+        : requireText(idempotencyKey, { pointer: '/idempotency_key', lettersMax: 200 }),
+    version: version ?? null,
+    awaited,
+  };
+}
+
+function checkVersion(toStart: ToStart, version: number): void {
+  const refuse = (message: string) => refused('invalid_request', [{ pointer: '/version', message }]);
+  if (typeof toStart !== 'string') throw refuse('goes with the name of a published definition');
+  if (!Number.isInteger(version) || version < 1 || version > versionMax)
+    throw refuse('is not the number of a version');
+}
+
 function invalidInput(problems: { pointer: string; message: string }[]): SkipjackError {
-  const pointed = problems.map((problem) => ({ ...problem, pointer: `/input${problem.pointer}` }));
-  const [first] = pointed;
-  const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
-  return new SkipjackError('invalid_input', `${first?.pointer}: ${first?.message}${more}`, {
-    problems: pointed,
-  });
+  return refused(
+    'invalid_input',
+    problems.map((problem) => ({ ...problem, pointer: `/input${problem.pointer}` })),
+  );
 }

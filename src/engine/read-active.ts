@@ -13,15 +13,22 @@ export interface ActiveRow {
   worker: string | null;
 }
 
-/** The active tasks of a process in the order of its definition. Null: there is no such process. */
-export async function readActive(db: Database, id: string): Promise<(ActiveRow & { place: Place })[] | null> {
+/** The first active tasks of a process in the order of its definition. Null: there is no such process. */
+export async function readActive(
+  db: Database,
+  id: string,
+  { limit }: { limit: number },
+): Promise<(ActiveRow & { place: Place })[] | null> {
   const { rows } = await db.pool.query<{ tasks: (ActiveRow & { place: Place })[] | null }>(
     `select (
        select jsonb_agg(jsonb_build_object('id', task.id, 'name', task.name, 'ordinal', task.ordinal, 'queue', task.queue,
          'state', task.state, 'worker', task.worker, 'place', jsonb_build_object('process_id', process.id,
            'definition_id', process.definition_id, 'ordinal', task.ordinal)) order by task.ordinal)
-       from skipjack.task_status as task
-       where task.process_id = process.id and task.state in ('scheduled', 'ready', 'running')) as tasks
+       from (
+         select id, name, ordinal, queue, state, worker from skipjack.task_status
+         where process_id = process.id and state in ('scheduled', 'ready', 'running')
+         order by ordinal limit ${Number(limit)}
+       ) as task) as tasks
      from skipjack.processes as process where process.id = $1`,
     [id],
   );

@@ -28,19 +28,24 @@ export async function listDefinitions(
   db: Database,
   page: { limit: number; after?: string },
 ): Promise<DefinitionSummary[]> {
-  // From name to name through definitions_versions: a name with many versions costs one probe.
+  // From name to name through definitions_versions, and there to its newest version: a name with many costs two
+  // probes. Sorted by both, an index that goes up in both would be read to the end of each name.
   const { rows } = await db.pool.query<Row>(
-    `with recursive newest as (
-       (select id, name from skipjack.definitions where name > $1 order by name, version desc limit 1)
+    `with recursive names as (
+       (select name from skipjack.definitions where name > $1 order by name limit 1)
        union all
-       select next.id, next.name
-       from newest
+       select next.name
+       from names
        cross join lateral (
-         select id, name from skipjack.definitions where name > newest.name order by name, version desc limit 1
+         select name from skipjack.definitions where name > names.name order by name limit 1
        ) as next
      )
-     select ${summaryColumns} from skipjack.definitions
-     where id in (select id from newest limit ${Number(page.limit)}) order by name`,
+     select newest.*
+     from (select name from names limit ${Number(page.limit)}) as wanted
+     cross join lateral (
+       select ${summaryColumns} from skipjack.definitions where name = wanted.name order by version desc limit 1
+     ) as newest
+     order by newest.name`,
     [page.after ?? ''],
   );
   return rows.map(toSummary);

@@ -37,6 +37,8 @@ export interface ProcessView extends ProcessSummary {
   last_error: (TaskError & { task: string }) | null;
   /** The outputs of its last tasks, those that no other needs, by name; null until it has completed. */
   output: Json;
+  /** Where there are any: outputs that are too large to come along, name → id of the task that has it. */
+  large_outputs?: Record<string, string>;
 }
 
 interface SummaryRow extends Omit<ProcessSummary, 'created_at' | 'finished_at'> {
@@ -60,9 +62,13 @@ const emptyCounts: Record<VisibleTaskState, number> = {
   skipped: 0,
 };
 
+/** Of the outputs that come along, as Postgres stores them: one object of JSON holds no more than 256 MB. */
+const outputBytesMax = 2 * 1024 * 1024;
+
 export async function readProcess(db: Database, id: string): Promise<ProcessView | null> {
   type Row = SummaryRow &
     Pick<ProcessView, 'definition_id' | 'input' | 'last_error' | 'output'> & {
+      large_outputs: Record<string, string> | null;
       revision: string;
       counts: Partial<ProcessView['counts']> | null;
       active: string[] | null;
@@ -70,6 +76,12 @@ export async function readProcess(db: Database, id: string): Promise<ProcessView
   const { rows } = await db.pool.query<Row>(
     `with own as materialized (
        select id, ordinal, name, state from skipjack.task_status where process_id = $1
+     ), last as materialized (
+       select task.id, task.name, sum(coalesce(pg_column_size(task.output), 0)) over (
+         order by pg_column_size(task.output) nulls first, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
+       from skipjack.processes as process
+       join skipjack.tasks as task on task.process_id = process.id
+       where process.id = $1 and process.state = 'completed' and task.dependents is null and task.state = 'completed'
      )
      select ${summaryColumns}, process.definition_id, process.revision, coalesce(given.input, '{}') as input,
        (select jsonb_object_agg(state, number) from (select state, count(*) as number from own group by state) as counted) as counts,
@@ -77,9 +89,9 @@ export async function readProcess(db: Database, id: string): Promise<ProcessView
        (select attempt.error || jsonb_build_object('task', own.name)
         from own join skipjack.attempts as attempt on attempt.task_id = own.id
         where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1) as last_error,
-       case when process.state = 'completed' then (
-         select jsonb_object_agg(task.name, task.output) from skipjack.tasks as task
-         where task.process_id = process.id and task.dependents is null and task.state = 'completed') end as output
+       (select jsonb_object_agg(last.name, task.output) from last join skipjack.tasks as task on task.id = last.id
+        where not last.is_large) as output,
+       (select jsonb_object_agg(name, id) from last where is_large) as large_outputs
      from skipjack.processes as process
      join skipjack.definitions as definition on definition.id = process.definition_id
      left join skipjack.process_inputs as given on given.process_id = process.id
@@ -98,7 +110,17 @@ export async function readProcess(db: Database, id: string): Promise<ProcessView
     last_error: row.last_error,
     // None of its last tasks completed: each failed under continue_on_error.
     output: row.state === 'completed' ? (row.output ?? {}) : null,
+    ...(row.large_outputs ? { large_outputs: row.large_outputs } : {}),
   };
+}
+
+/** Its state alone: for those who ask again and again. Null: there is no such process. */
+export async function readProcessState(db: Database, id: string): Promise<ProcessState | null> {
+  const { rows } = await db.pool.query<{ state: ProcessState }>(
+    'select state from skipjack.processes where id = $1',
+    [id],
+  );
+  return rows[0]?.state ?? null;
 }
 
 export interface ProcessFilter {
@@ -149,14 +171,6 @@ export async function countLiveProcesses(
   );
   const counts = { running: 0, failing: 0, cancelling: 0 };
   return { ...counts, ...Object.fromEntries(rows.map(({ state, count }) => [state, count])) };
-}
-
-/** How many tasks of each queue wait only because their processes are paused. */
-export async function countHeldTasks(db: Database): Promise<Map<string, number>> {
-  const { rows } = await db.pool.query<{ queue: string; held: number }>(
-    'select queue, held::float8 as held from skipjack.queue_depth where held > 0',
-  );
-  return new Map(rows.map(({ queue, held }) => [queue, held]));
 }
 
 /** Something that happened to a process or one of its tasks. */

@@ -3,7 +3,8 @@
  *
  * The work is done by the SQL function `skipjack.start_processes`, which `skipjack.start_process` calls too, so
  * that the ways in cannot drift; the input is checked there. Ids come from here and a known id is passed over: a
- * batch whose commit is unknown is sent again as it is.
+ * batch whose commit is unknown is sent again as it is. A process that is there was created, whatever is said of
+ * its request the second time: a newer version of its definition may refuse what the first one took.
  */
 import type { Json } from '../core/json.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
@@ -47,13 +48,18 @@ interface StartRow {
   existing_id: string | null;
   problems: InputProblem[] | null;
   lines: [string, number][] | null;
+  /** It was there before. */
+  known: boolean;
 }
 
 /** How long a batch waits for other transactions that use one of its keys; then for each of its halves. */
 const keyLockTimeoutMs = 2_000;
 const halfLockTimeoutMs = 50;
 
-/** Starts processes; those with idempotency keys in batches of their own. Answers in their order. */
+/**
+ * Starts processes and answers in their order. One with an idempotency key may have to wait for a stranger, and the
+ * whole batch with it.
+ */
 export async function startProcesses(
   db: Database,
   processes: NewProcess[],
@@ -79,7 +85,8 @@ export async function startProcesses(
 }
 
 async function insert(db: Database, processes: NewProcess[], lockTimeoutMs: number): Promise<StartRow[]> {
-  const statement = 'select * from skipjack.start_processes($1::jsonb)';
+  const statement = `select answer.*, exists (select from skipjack.processes where id = answer.process_id) as known
+    from skipjack.start_processes($1::jsonb) as answer`;
   const values = [JSON.stringify(processes)];
   if (processes.every((process) => process.idempotency_key === null))
     return (await db.pool.query<StartRow>(statement, values)).rows;
@@ -90,6 +97,7 @@ async function insert(db: Database, processes: NewProcess[], lockTimeoutMs: numb
 }
 
 function toResult(id: string, row: StartRow | undefined): StartResult {
+  if (row?.known) return { kind: 'created', id };
   switch (row?.outcome) {
     case 'created':
       return { kind: 'created', id };
@@ -100,7 +108,7 @@ function toResult(id: string, row: StartRow | undefined): StartResult {
       return { kind: 'invalid_input', problems: row.problems ?? [] };
     case 'no_such_definition':
       return { kind: 'no_such_definition' };
-    case undefined:
+    default:
       throw new Error(`no answer for process ${id}`);
   }
 }

@@ -8,6 +8,8 @@ export interface QueueView {
   ready: number;
   scheduled: number;
   running: number;
+  /** Of paused processes. */
+  held: number;
   oldest_ready_at: string | null;
 }
 
@@ -15,7 +17,8 @@ export interface QueueView {
 export async function listQueues(db: Database): Promise<QueueView[]> {
   const { rows } = await db.pool.query<Omit<QueueView, 'oldest_ready_at'> & { oldest_ready_at: Date | null }>(
     `select named.name, coalesce(line.paused, false) as paused, coalesce(depth.ready, 0)::float8 as ready,
-       coalesce(depth.scheduled, 0)::float8 as scheduled, coalesce(depth.running, 0)::float8 as running, depth.oldest_ready_at
+       coalesce(depth.scheduled, 0)::float8 as scheduled, coalesce(depth.running, 0)::float8 as running,
+       coalesce(depth.held, 0)::float8 as held, depth.oldest_ready_at
      from (
        select queue as name from skipjack.queue_depth
        union select name from skipjack.queues

@@ -103,7 +103,7 @@ describe('publishing', () => {
 
   test.for([
     ['nothing', new Uint8Array(), 400],
-    ['a character that Postgres cannot store', `${loan}# \u0000`, 400],
+    ['a character that Postgres cannot store', `${loan}# \u0000`, 422],
     ['bytes that are no text', Buffer.from([0x74, 0xff, 0xfe]), 400],
     ['a key that JavaScript takes for something else', '__proto__: {}\ntasks: [{name: A}]', 422],
     ['a number', '42', 422],
@@ -144,6 +144,7 @@ describe('checking', () => {
       ['tasks: [', 'text/yaml'],
       ['{"tasks": [', 'application/json'],
       ['[]', 'application/json'],
+      ['{tasks: [{name: A}]} # \u0000', 'text/yaml'],
     ]) {
       const answer = await api.post('/v1/definitions/validate', text, { 'content-type': type ?? '' });
       expect([answer.status, answer.body.valid]).toEqual([200, false]);

@@ -61,6 +61,13 @@ test('claims are narrowed to a definition', async ({ api }) => {
   ]);
 });
 
+test('a task whose needs have not ended cannot be claimed', async ({ api }) => {
+  const path = await startInline(api, definition);
+  const [, b] = await tasksOf(api, path);
+  const { status, body } = await api.post(`/v1/tasks/${b?.id}/claim`, { worker: 'ada' });
+  expect([status, body]).toMatchObject([409, { code: 'not_active', state: 'pending', needs: ['A'] }]);
+});
+
 test('a task of a process is cancelled and deleted with it', async ({ api, database }) => {
   const path = await startInline(api, definition);
   const processId = path.split('/').at(-1);

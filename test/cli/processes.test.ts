@@ -144,7 +144,7 @@ test('tasks are completed by name; the end is the exit code of who waits', async
   expect(await ask('complete', id, '2')).toMatchObject({ code: 0 });
   const ended = await waiting;
   expect(ended).toMatchObject({ code: 0, stderr: '' });
-  expect(ended.stdout).toMatch(/^output +\{"Pay":"\{\\"amount\\":9,\\"who\\":\\"Ann\\"\}"\}$/m);
+  expect(ended.stdout).toMatch(/^output +\{"Pay":"\{.*\\"amount\\":9.*\}"\}$/m);
   const events = (await askJson('events', id)).data as { event: string; by: string | null }[];
   expect(events.map(({ event }) => event)).toEqual(
     expect.arrayContaining(['process_started', 'task_completed_by_name', 'process_completed']),

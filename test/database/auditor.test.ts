@@ -1,10 +1,12 @@
 /** Each rule is proved by breaking one row and seeing the auditor name it. */
 import { describe, expect } from 'vitest';
 import { auditDatabase, auditRules } from '../../src/database/auditor.ts';
+import { cancelProcess } from '../../src/queue/processes/cancel.ts';
 import { type TestDatabase, test } from '../support/database.ts';
+import { claimNamed, run, start, taskIdOf } from '../support/processes.ts';
 import { claimOne, complete, enqueue, fail } from '../support/tasks.ts';
 
-/** Makes one sound task and answers its id; then `sql` breaks it. */
+/** Makes one sound task or process and answers its id; then `sql` breaks it. */
 interface Breakage {
   make: (database: TestDatabase) => Promise<string>;
   sql: string;
@@ -21,6 +23,10 @@ const failed = async (database: TestDatabase) => {
   await fail(database, await claimOne(database));
   return id;
 };
+
+const started = (database: TestDatabase) => start(database, { a: [], b: ['a'] });
+const taskOf = (name: string) => async (database: TestDatabase) =>
+  taskIdOf(database, await started(database), name);
 
 const breakages: Record<string, Breakage> = {
   an_active_task_is_on_the_queue: {
@@ -60,6 +66,59 @@ const breakages: Record<string, Breakage> = {
   an_idempotency_key_has_made_something: {
     make: completed,
     sql: `insert into skipjack.idempotency_keys select 'task', id::text, skipjack.new_id(), 'f', clock_timestamp() from skipjack.tasks where id = $1`,
+  },
+  a_task_of_a_process_has_a_process: {
+    make: async (database) => taskIdOf(database, await start(database, { a: [] }), 'a'),
+    sql: 'delete from skipjack.processes where id = (select process_id from skipjack.tasks where id = $1)',
+  },
+  a_queue_item_knows_its_process: {
+    make: taskOf('a'),
+    sql: 'update skipjack.queue_items set process_id = null where task_id = $1',
+  },
+  a_process_runs_a_definition: {
+    make: started,
+    sql: 'delete from skipjack.definitions where id = (select definition_id from skipjack.processes where id = $1)',
+  },
+  a_process_has_the_tasks_it_counts: {
+    make: started,
+    sql: 'update skipjack.processes set unfinished = 1 where id = $1',
+  },
+  a_pending_task_counts_its_unended_needs: {
+    make: taskOf('b'),
+    sql: 'update skipjack.tasks set unmet = 2 where id = $1',
+  },
+  a_task_that_may_not_run_is_not_live: {
+    make: async (database) => {
+      const id = await start(database, { a: [], b: ['a'], c: [] }, { failFast: false });
+      await run(database, id, 'a', 'fails');
+      return taskIdOf(database, id, 'b');
+    },
+    sql: `update skipjack.tasks set state = 'completed' where id = $1`,
+  },
+  a_live_process_has_an_active_task: {
+    make: started,
+    sql: `update skipjack.tasks set state = 'pending', unmet = 1 where process_id = $1 and state = 'active'`,
+  },
+  a_stopping_process_only_waits_for_workers: {
+    make: async (database) => {
+      const id = await start(database, { a: [], b: [] });
+      const task = await claimNamed(database, id, 'a');
+      await cancelProcess(database.db, id);
+      return task.id;
+    },
+    sql: 'update skipjack.queue_items set cancel_requested = false where task_id = $1',
+  },
+  a_process_ended_as_its_tasks_did: {
+    make: async (database) => {
+      const id = await start(database, { a: [] });
+      await run(database, id, 'a');
+      return id;
+    },
+    sql: `update skipjack.processes set state = 'failed' where id = $1`,
+  },
+  an_item_is_held_while_its_process_is_paused: {
+    make: taskOf('a'),
+    sql: 'update skipjack.queue_items set held = true where task_id = $1',
   },
 };
 

@@ -179,10 +179,10 @@ function createWorker({ name: worker, play, random, make, haveEnded }: PlayingAc
   async function crash(name: Held, { isHung }: { isHung: boolean }) {
     if (isHung) {
       await beat([name], true);
-      await make({ move: 'pass deadline', ...name });
+      await make({ move: 'pass deadline', claims: [name] });
       await beat([name], true);
     }
-    await make({ move: 'expire', ...name });
+    await make({ move: 'expire', claims: [name] });
     play.crashes += 1;
     forget(name);
   }
@@ -234,7 +234,7 @@ function createWorker({ name: worker, play, random, make, haveEnded }: PlayingAc
           : {
               claim: mine.size < 12 ? habits.claims : 0,
               settle: mine.size > 0 ? 3 : 0,
-              beat: mine.size > 0 ? 0.5 : 0,
+              beat: mine.size > 0 ? 1 : 0,
               late: old.length > 0 ? 0.3 : 0,
             },
       );

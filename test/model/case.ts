@@ -1,5 +1,5 @@
 /** A random case from a seed: processes, and how the world treats them. */
-import { drawNeeds, shapes } from './graph.ts';
+import { drawNeeds, shapes, wideShapes } from './graph.ts';
 import type { ProcessPlan, TaskPlan, Word } from './model.ts';
 import { createRandom, type Random } from './random.ts';
 
@@ -22,10 +22,21 @@ interface Habits {
   claims: number;
   /** So many are held before the first of them is settled, where there are so many. */
   holds: number;
-  /** How often people act, and how often they cancel. */
+  /** How often people act; how often they cancel, and retry what failed. */
   people: number;
   cancels: number;
+  retries: number;
 }
+
+const evenly = {
+  failed: 2,
+  'failed, no retry wanted': 2,
+  timed_out: 2,
+  released: 2,
+  cancelled: 2,
+  lost: 2,
+  'lost past its deadline': 3,
+};
 
 /** What mostly happens in a case; each is there to bring about what is rare in the others. */
 const tempers = {
@@ -35,6 +46,7 @@ const tempers = {
     holds: 0,
     people: 1,
     cancels: 0.2,
+    retries: 1,
   },
   flaky: {
     words: { completed: 6, failed: 8, timed_out: 3, released: 1, lost: 1, 'lost past its deadline': 1 },
@@ -42,21 +54,24 @@ const tempers = {
     holds: 0,
     people: 1,
     cancels: 0.2,
+    retries: 1,
   },
   /** Fails for good while much runs. */
   fatal: {
-    words: { completed: 6, 'failed, no retry wanted': 3, failed: 3, timed_out: 1, lost: 1, released: 1 },
+    words: { ...evenly, completed: 8 },
     claims: 6,
-    holds: 5,
+    holds: 8,
     people: 1,
     cancels: 0.3,
+    retries: 4,
   },
   lossy: {
-    words: { completed: 2, lost: 24, failed: 1, 'lost past its deadline': 1, released: 1 },
+    words: { completed: 2, lost: 40, failed: 1, 'lost past its deadline': 1, released: 1 },
     claims: 6,
     holds: 0,
     people: 0.4,
     cancels: 0.1,
+    retries: 3,
   },
   /** Somebody pauses, resumes and ends by name all the time. */
   meddled: {
@@ -65,30 +80,24 @@ const tempers = {
     holds: 0,
     people: 6,
     cancels: 0.6,
+    retries: 0.5,
   },
   /** Cancelled while much runs. */
   cancelled: {
     words: { completed: 6, failed: 2, released: 1, cancelled: 1, lost: 1, timed_out: 1 },
     claims: 6,
-    holds: 7,
+    holds: 10,
     people: 1.5,
     cancels: 10,
+    retries: 0.5,
   },
   stormy: {
-    words: {
-      completed: 4,
-      failed: 2,
-      'failed, no retry wanted': 1,
-      timed_out: 2,
-      released: 2,
-      cancelled: 2,
-      lost: 2,
-      'lost past its deadline': 2,
-    },
+    words: { ...evenly, completed: 4 },
     claims: 4,
     holds: 3,
     people: 2,
     cancels: 1,
+    retries: 1,
   },
 } satisfies Record<string, Habits>;
 
@@ -96,36 +105,49 @@ export type Temper = keyof typeof tempers;
 
 export const habitsOf = (each: Case): Habits => tempers[each.temper];
 
+/** In turn, so that each has its share of every run. */
+const schedule: Temper[] = [
+  ...(['calm', 'fatal', 'cancelled', 'lossy', 'meddled', 'fatal', 'cancelled', 'stormy'] as const),
+  ...(['flaky', 'fatal', 'cancelled', 'lossy', 'meddled', 'fatal', 'cancelled', 'lossy'] as const),
+];
+
 const queueLabels = ['a', 'b', 'c'];
 
 export function drawCase(number: number, seed: number): Case {
   const random = createRandom(seed);
-  const temper = random.weighted<Temper>({
-    calm: 2,
-    flaky: 2,
-    fatal: 4,
-    lossy: 4,
-    meddled: 4,
-    cancelled: 5,
-    stormy: 3,
-  });
-  const queues = queueLabels.slice(0, random.whole(1, queueLabels.length));
+  const temper = schedule[number % schedule.length] as Temper;
+  const queues = queueLabels.slice(0, temper === 'lossy' ? 1 : random.whole(1, queueLabels.length));
   const plans = Array.from({ length: random.chance(0.3) ? 2 : 1 }, () => drawPlan(random, temper, queues));
   const size = plans.reduce((sum, plan) => sum + plan.tasks.length, 0);
-  return { number, seed, temper, plans, queues, movesMax: 12 + Math.min(60, 3 * size) };
+  return {
+    number,
+    seed,
+    temper,
+    plans,
+    queues,
+    movesMax: 12 + Math.min(60, (temper === 'lossy' ? 6 : 3) * size),
+  };
 }
 
-const sizes = { small: [1, 8], middle: [6, 20], large: [21, 60] } as const;
+const sizes: Record<'small' | 'middle' | 'large', [min: number, max: number]> = {
+  small: [1, 8],
+  middle: [6, 20],
+  large: [21, 60],
+};
 
 function drawPlan(random: Random, temper: Temper, queues: string[]): ProcessPlan {
-  const isWide = temper === 'fatal' || temper === 'cancelled';
-  const shape = random.pick(isWide ? ([...shapes, 'fan', 'join', 'branches', 'branches'] as const) : shapes);
-  const size = random.weighted({ small: isWide ? 2 : 6, middle: 6, large: temper === 'lossy' ? 0 : 1.5 });
+  const isWide = temper === 'fatal' || temper === 'cancelled' || temper === 'lossy';
+  const shape = random.pick(isWide ? wideShapes : shapes);
+  const size = random.weighted(
+    temper === 'lossy' ? { small: 1 } : { small: isWide ? 1 : 6, middle: 6, large: 1.5 },
+  );
   const needs = drawNeeds(random, shape, random.whole(...sizes[size]));
-  const tolerance = random.pick(temper === 'lossy' ? [0.1, 0.6] : [0, 0.1, 0.3, 0.6]);
-  const patience = random.pick([1, 2, 4]);
+  const tolerance = random.pick(
+    temper === 'lossy' ? [0.6] : temper === 'fatal' ? [0, 0.2] : [0, 0.1, 0.3, 0.6],
+  );
+  const patience = random.pick(temper === 'fatal' ? [1, 2] : [1, 2, 4]);
   return {
-    failFast: random.chance(0.5),
+    failFast: random.chance(temper === 'lossy' ? 0.25 : 0.5),
     tasks: needs.map(
       (each, index): TaskPlan => ({
         ordinal: index + 1,
@@ -155,10 +177,13 @@ export function drawKind(
     timed_out: 3,
     released: 3,
     cancelled: 3,
-    lost: isStarted ? 3 : 12,
-    'lost past its deadline': 3,
+    lost: isStarted ? 3 : 20,
+    'lost past its deadline': 6,
   };
-  return random.weighted<Kind>(isStopping ? anyWay : habitsOf(each).words);
+  const { words } = habitsOf(each);
+  return random.weighted<Kind>(
+    isStopping ? anyWay : { ...words, lost: (words.lost ?? 0) + (isStarted ? 0 : 5) },
+  );
 }
 
 export function toWord(kind: Kind, { says, later }: { says: string; later: boolean }): Word {

@@ -2,6 +2,8 @@
 import type { Random } from './random.ts';
 
 export const shapes = ['single', 'chain', 'fan', 'join', 'diamond', 'layers', 'branches', 'random'] as const;
+/** Those in which many tasks can run at once. */
+export const wideShapes = ['fan', 'join', 'diamond', 'layers', 'branches', 'random'] as const;
 export type Shape = (typeof shapes)[number];
 
 /**

@@ -410,7 +410,8 @@ export class ProcessModel {
     }
     if (task.state !== 'active') return refuse('ended', `already_settled ${task.state}`);
     if (task.claim) return refuse('claimed', `already_claimed ${task.claim.worker}`);
-    this.#count(`by name: ${end.kind} | ${this.state}`);
+    this.#count(`by name: ${end.kind}`);
+    this.#count(`by name | ${this.state}`);
     if (this.paused) this.#count('by name: while paused');
     const claim = this.#claim(task, { worker: end.by, graceless: false, started: true });
     this.settle(

@@ -13,8 +13,7 @@ export type Move =
   | ({ move: 'claim one'; process: number; task: number } & Holder)
   | { move: 'beat'; claims: (ClaimName & { started: boolean; graceless: boolean })[] }
   /** Nobody beats any more. */
-  | ({ move: 'expire' } & ClaimName)
-  | ({ move: 'pass deadline' } & ClaimName)
+  | { move: 'expire' | 'pass deadline'; claims: ClaimName[] }
   | { move: 'make due'; process: number; task: number }
   | { move: 'reap' }
   | { move: 'settle'; words: (ClaimName & { word: Word })[] }
@@ -104,10 +103,10 @@ export function applyMove(
         ]),
       };
     case 'expire':
-      model(move.process).expire(move.task, move.no);
+      for (const { process, task, no } of move.claims) model(process).expire(task, no);
       return answer('');
     case 'pass deadline':
-      model(move.process).passDeadline(move.task, move.no);
+      for (const { process, task, no } of move.claims) model(process).passDeadline(task, no);
       return answer('');
     case 'make due':
       model(move.process).makeDue(move.task, now);

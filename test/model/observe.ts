@@ -1,4 +1,5 @@
 /** The whole observable state of a process, told in the same words by the model and by the rows. */
+import type pg from 'pg';
 import { isLive, type ProcessModel, type Task } from './model.ts';
 import type { Stage } from './perform.ts';
 
@@ -114,7 +115,7 @@ function describeItem(item: Rows['items'][number] | undefined): string {
 }
 
 /** A row for each process of the case. */
-export const readRows = `
+const readRows = `
   select
     (select row_to_json(process) from (
       select state, paused, unfinished, tasks, revision from skipjack.processes where id = wanted.id) as process) as process,
@@ -139,11 +140,13 @@ export const readRows = `
   from unnest($1::uuid[]) with ordinality as wanted (id, place)
   order by wanted.place`;
 
-export async function observe(
-  sql: (text: string, values: unknown[]) => Promise<unknown[]>,
-  { processIds }: Stage,
-): Promise<Rows[]> {
-  return (await sql(readRows, [processIds])) as Rows[];
+/** Answers the rows of each process of a case. */
+export type Observer = (stage: Stage) => Promise<Rows[]>;
+
+/** Over a connection of its own, with a statement that is planned once: it runs after every move. */
+export function createObserver(client: pg.Client): Observer {
+  return async ({ processIds }) =>
+    (await client.query<Rows>({ name: 'observe', text: readRows, values: [processIds] })).rows;
 }
 
 /** Lines that differ. */

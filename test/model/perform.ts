@@ -140,10 +140,11 @@ export async function performMove(actor: Actor, stage: Stage, move: Move): Promi
         ),
       );
     case 'expire':
-      await sql(expireLease, [taskId(move), move.no]);
-      return [''];
     case 'pass deadline':
-      await sql(passDeadline, [taskId(move), move.no]);
+      await sql(move.move === 'expire' ? expireLeases : passDeadlines, [
+        move.claims.map(taskId),
+        move.claims.map((name) => name.no),
+      ]);
       return [''];
     case 'make due':
       {
@@ -250,17 +251,29 @@ function describeSettled(result: SettleResult): string {
 
 // Time is moved by moving the row's times. Where a lease ends with its deadline, it goes on doing so.
 
-const expireLease = `
+/** Several are locked in the order of their ids, as settle locks them. */
+const claims = `
+  with claims as materialized (
+    select item.task_id
+    from unnest($1::uuid[], $2::integer[]) as claim (task_id, claim_no)
+    join skipjack.queue_items as item using (task_id, claim_no)
+    where item.worker is not null
+    order by item.task_id
+    for update of item
+  )`;
+
+const expireLeases = `${claims}
   update skipjack.queue_items as item set
     lease_expires_at = past.at, deadline_at = case when lease_expires_at = deadline_at then past.at else deadline_at end
-  from (select clock_timestamp() - interval '1 second' as at) as past
-  where item.task_id = $1 and item.claim_no = $2 and item.worker is not null`;
+  from claims, (select clock_timestamp() - interval '1 second' as at) as past
+  where item.task_id = claims.task_id`;
 
-const passDeadline = `
-  update skipjack.queue_items set
+const passDeadlines = `${claims}
+  update skipjack.queue_items as item set
     started_at = started_at - interval '1 day', deadline_at = deadline_at - interval '1 day',
     lease_expires_at = lease_expires_at - case when lease_expires_at = deadline_at then interval '1 day' else interval '0' end
-  where task_id = $1 and claim_no = $2 and worker is not null and started_at is not null and timeout_ms is not null`;
+  from claims
+  where item.task_id = claims.task_id and item.started_at is not null and item.timeout_ms is not null`;
 
 const makeDue = `
   update skipjack.queue_items set available_at = clock_timestamp()

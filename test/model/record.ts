@@ -71,48 +71,33 @@ export interface Shadow {
   put(logged: LogRow): void;
   item(taskId: string): Row | undefined;
   rows(): Rows;
-  copy(): Shadow;
 }
 
-interface Kept {
-  process: Row;
-  tasks: Map<string, Row>;
-  items: Map<string, Row>;
-  letters: Map<string, Row>;
-  attempts: Row[];
-  events: Row[];
-}
-
-export function createShadow(from?: Kept): Shadow {
-  const kept: Kept = {
-    process: from?.process ?? {},
-    tasks: new Map(from?.tasks),
-    items: new Map(from?.items),
-    letters: new Map(from?.letters),
-    attempts: [...(from?.attempts ?? [])],
-    events: [...(from?.events ?? [])],
-  };
+export function createShadow(): Shadow {
+  const tasks = new Map<string, Row>();
+  const items = new Map<string, Row>();
+  const letters = new Map<string, Row>();
+  const kept = { process: {} as Row, attempts: [] as Row[], events: [] as Row[] };
   return {
     put({ place, op, row, at }) {
       if (place === 'processes') kept.process = row;
-      if (place === 'tasks') kept.tasks.set(row.id as string, row);
-      if (place === 'dead_letters') kept.letters.set(row.task_id as string, row);
+      if (place === 'tasks') tasks.set(row.id as string, row);
+      if (place === 'dead_letters') letters.set(row.task_id as string, row);
       if (place === 'attempts') kept.attempts.push(row);
       if (place === 'process_events') kept.events.push(row);
       if (place !== 'queue_items') return;
       const isLater = Date.parse(row.available_at as string) > Date.parse(at) + 60_000;
-      if (op === 'DELETE') kept.items.delete(row.task_id as string);
-      else kept.items.set(row.task_id as string, { ...row, is_later: isLater });
+      if (op === 'DELETE') items.delete(row.task_id as string);
+      else items.set(row.task_id as string, { ...row, is_later: isLater });
     },
-    item: (taskId) => kept.items.get(taskId),
+    item: (taskId) => items.get(taskId),
     rows: () =>
       ({
         ...kept,
-        tasks: [...kept.tasks.values()].sort((one, other) => Number(one.ordinal) - Number(other.ordinal)),
-        items: [...kept.items.values()],
-        letters: [...kept.letters.values()],
+        tasks: [...tasks.values()].sort((one, other) => Number(one.ordinal) - Number(other.ordinal)),
+        items: [...items.values()],
+        letters: [...letters.values()],
       }) as unknown as Rows,
-    copy: () => createShadow(kept),
   };
 }
 

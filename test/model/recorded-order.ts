@@ -64,9 +64,9 @@ export function checkRecordedOrder(
     );
   }
 
-  function check(where: string, touched: Iterable<number>, tried = models) {
+  function check(where: string, touched: Iterable<number>) {
     const lines = [...touched].flatMap((process) =>
-      compare(tried[process] as ProcessModel, (shadows[process] as (typeof shadows)[number]).rows()).map(
+      compare(models[process] as ProcessModel, (shadows[process] as (typeof shadows)[number]).rows()).map(
         (line) => `process ${process}: ${line}`,
       ),
     );
@@ -142,43 +142,27 @@ export function checkRecordedOrder(
     completedBy.set(name, `${actor}#${no}`);
   }
 
-  /** In whatever order it took them. */
+  /** The reaper has an order of its own. It is seen in what became of them: what it cancelled came behind the failure. */
   function makeReap(rows: LogRow[], { answers }: Call, at: number) {
-    const lost = new Map<string, ClaimName>();
+    const lost = new Map<string, ClaimName & { place: number }>();
     for (const row of rows) {
       if (row.place !== 'queue_items') continue;
       const name = claimOf(row);
       const before = shadows[name.process]?.item(row.row.task_id as string);
-      if (before?.worker && (row.op === 'DELETE' || row.row.worker === null))
-        lost.set(nameOfClaim(name), name);
+      const isOver = before?.worker && (row.op === 'DELETE' || row.row.worker === null);
+      if (!isOver || lost.has(nameOfClaim(name))) continue;
+      const end = rows.find((other) => other.place === 'tasks' && other.row.id === row.row.task_id)?.row;
+      const isFailure = end?.state === 'failed' && !end.continue_on_error;
+      const isBehind = row.op === 'DELETE' && end?.state === 'cancelled';
+      lost.set(nameOfClaim(name), { ...name, place: isBehind ? 2 : isFailure ? 1 : 0 });
     }
     if (answers[0] !== String(lost.size)) fail('in a reap', [`seen: ${lost.size}`, `told: ${answers[0]}`]);
-    const after = shadows.map((shadow) => shadow.copy());
-    for (const row of rows) after[processOf(row)]?.put(row);
-    const touched = new Set([...lost.values()].map((name) => name.process));
-    const orders = permutations([...lost.values()]);
-    const isRight = (order: ClaimName[]) => {
-      const tried = models.map((model, process) => (touched.has(process) ? model.clone() : model));
-      settleLost(tried, order, at);
-      return [...touched].every(
-        (process) =>
-          compare(tried[process] as ProcessModel, (after[process] as (typeof shadows)[number]).rows())
-            .length === 0,
-      );
-    };
-    settleLost(
-      models,
-      orders.length === 1 ? [...lost.values()] : (orders.find(isRight) ?? [...lost.values()]),
-      at,
-    );
-    tally.count('reap', lost.size > 0 ? 1 : 0);
-  }
-
-  function settleLost(on: ProcessModel[], order: ClaimName[], at: number) {
+    const order = [...lost.values()].sort((one, other) => one.place - other.place);
     for (const { process, task, no } of order) {
-      if (on[process]?.settle(task, no, { kind: 'lost' }, at) === null)
+      if (models[process]?.settle(task, no, { kind: 'lost' }, at) === null)
         throw new Impossible(`${process}/t${task}#${no} was reaped, but is not lost`);
     }
+    tally.count('reap');
   }
 
   function refuseWord(call: Call, index: number) {
@@ -311,13 +295,4 @@ function stepsOf(log: LogRow[], calls: Call[]): Step[] {
     steps.set(key, { ...step, at: row.seq, rows: [...step.rows, row] });
   }
   return [...steps.values()].sort((one, other) => one.at - other.at);
-}
-
-/** All orders of a few; of more than five, the order as it is and backwards. */
-function permutations<Item>(items: Item[]): Item[][] {
-  if (items.length > 5) return [items, items.toReversed()];
-  if (items.length <= 1) return [items];
-  return items.flatMap((item, index) =>
-    permutations(items.toSpliced(index, 1)).map((rest) => [item, ...rest]),
-  );
 }

@@ -11,7 +11,7 @@ const workers = [
 ];
 const people = ['Ann', 'Bob'];
 /** Moves on processes that have ended. */
-const afterwardsMax = 4;
+const afterwardsMax = 5;
 
 export interface Scenario {
   /** The moves of the next turn; none: it is over. */
@@ -52,30 +52,35 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
         move: 'claim',
         queues: each.queues,
         limit: 100,
-        startLimit: random.pick([0, 100, 100]),
+        startLimit: random.pick([0, 100]),
         ...holder,
       };
-    const limit = random.whole(1, habits.claims * 2);
-    const startLimit = random.chance(0.6) ? limit : random.whole(0, limit);
+    const limit = random.whole(habits.holds > 0 ? 4 : 1, 12);
+    const startLimit = random.chance(0.5) ? limit : random.whole(0, limit);
     return { move: 'claim', queues: [random.pick(each.queues)], limit, startLimit, ...holder };
   }
 
   /** Outcomes of some of what is held, with what must come before them. */
   function settle(): Move[] {
     const before: Move[] = [];
-    const batch = random.shuffled(held()).slice(0, Number(random.weighted({ 1: 3, 2: 2, 3: 2, 4: 1, 8: 2 })));
+    const expiring: ClaimName[] = [];
+    const hanging: ClaimName[] = [];
+    const batch = random
+      .shuffled(held())
+      .slice(0, Number(random.weighted({ 1: 3, 2: 2, 3: 2, 4: 1, 12: each.temper === 'lossy' ? 8 : 2 })));
     const words = batch.map((name) => {
       const model = models[name.process] as ProcessModel;
       const task = model.task(name.task);
       const kind = drawKind(random, each, {
-        isStopping: model.isStopping(),
+        isStopping: model.isStopping() || (model.state === 'failing' && random.chance(0.4)),
         isStarted: task.claim?.started === true,
       });
-      if (kind === 'lost' && !task.claim?.expired && random.chance(0.95))
-        before.push({ move: 'expire', ...name });
-      if (kind === 'lost past its deadline') before.push(...overrun(name, task));
+      if (kind === 'lost' && !task.claim?.expired && random.chance(0.95)) expiring.push(name);
+      if (kind === 'lost past its deadline') (task.plan.hasTimeout ? hanging : expiring).push(name);
       return { ...name, word: toWord(kind, { says: `${kind}${name.no}`, later: random.chance(0.3) }) };
     });
+    if (hanging.length > 0) before.push(...overrun(hanging));
+    if (expiring.length > 0) before.push({ move: 'expire', claims: expiring });
     const losses = words.filter(({ word }) => word.kind === 'lost');
     if (losses.length === words.length && losses.length > 0 && random.chance(0.6)) {
       // The reaper has an order of its own.
@@ -93,10 +98,10 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
     return [...before, { move: 'settle', words: random.shuffled(words) }];
   }
 
-  function overrun(name: ClaimName, task: Task): Move[] {
-    const beat: Move = { move: 'beat', claims: [beatOf(name, true)] };
-    if (!task.plan.hasTimeout) return [{ move: 'expire', ...name }];
-    return [...(task.claim?.started ? [] : [beat]), { move: 'pass deadline', ...name }, beat];
+  /** They beat past their deadline. */
+  function overrun(names: ClaimName[]): Move[] {
+    const beat: Move = { move: 'beat', claims: names.map((name) => beatOf(name, true)) };
+    return [beat, { move: 'pass deadline', claims: names }, beat];
   }
 
   /** Late, and perhaps another than before. */
@@ -118,7 +123,7 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
       says: random.pick(['yes', 'done']),
     };
     const said = tasks.filter((task) => people.includes(task.endedBy ?? ''));
-    if (said.length > 0 && random.chance(0.15)) {
+    if (said.length > 0 && random.chance(0.25)) {
       const again = random.pick(said);
       const says = again.output ?? again.error ?? '';
       const kind = again.state === 'failed' ? 'failed' : 'completed';
@@ -129,7 +134,7 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
         end: { kind, by: again.endedBy ?? '', says },
       };
     }
-    const name = random.weighted({ name: 8, ordinal: 2, wrong: 0.5 });
+    const name = random.weighted({ name: 8, ordinal: 2, wrong: 1 });
     return {
       move: 'end by name',
       process,
@@ -149,10 +154,10 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
   const turns = {
     claim: () => [claim()],
     'claim one': (): Move[] => {
-      const waiting = places((task) => task.state !== 'pending');
-      if (waiting.length === 0) return [];
-      const { kept, ...place } = random.pick(waiting);
-      return [{ move: 'claim one', ...place, ...random.pick(workers) }];
+      const waiting = claimables(models, each.queues);
+      const any = places((task) => task.state !== 'pending');
+      const { process, task } = random.pick(waiting.length > 0 && random.chance(0.6) ? waiting : any);
+      return [{ move: 'claim one', process, task, ...random.pick(workers) }];
     },
     settle,
     beat: (): Move[] => {
@@ -177,7 +182,7 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
       const { kept, ...place } = random.pick(later());
       return [{ move: 'make due', ...place }];
     },
-    expire: (): Move[] => [{ move: 'expire', ...random.pick(held()) }],
+    expire: (): Move[] => [{ move: 'expire', claims: [random.pick(held())] }],
     reap: (): Move[] => [{ move: 'reap' }],
     'end by name': () => [endByName()],
     pause: (): Move[] => [{ move: 'pause', process: process((model) => !model.paused) }],
@@ -185,13 +190,17 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
     cancel: (): Move[] => [{ move: 'cancel', process: process() }],
     retry: (): Move[] => [{ move: 'retry', process: process((model) => model.state === 'failed') }],
     replay: (): Move[] => {
-      const { kept, ...place } = random.pick(letters());
-      return [{ move: 'replay', ...place }];
+      const some = letters();
+      const { process, task } = random.pick(
+        some.length > 0 && random.chance(0.7) ? some : places(() => true),
+      );
+      return [{ move: 'replay', process, task }];
     },
   } satisfies Record<string, () => Move[]>;
   type Turn = keyof typeof turns;
 
   function weights(): Partial<Record<Turn, number>> {
+    const haveEnded = models.every((model) => model.hasEnded());
     const running = held().length;
     const has = (things: unknown[], weight: number) => (things.length > 0 ? weight : 0);
     const claimable = claimables(models, each.queues).length;
@@ -200,21 +209,24 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
     const [isFailing, isStopping] = [some('failing'), models.some((model) => model.isStopping())];
     const isEnough = isStopping || running >= Math.min(habits.holds, running + claimable);
     return {
-      claim: claimable > 0 ? habits.claims : 0.2,
-      'claim one': 0.3,
-      settle: has(held(), isEnough ? 3 : 0.2),
+      claim: claimable > 0 ? habits.claims : 0.1,
+      'claim one': haveEnded ? 0.05 : 0.3,
+      settle: has(held(), isEnough ? 3 : 0.1),
       beat: has(held(), 0.5),
       start: has(startable(), isStopping ? 0.1 : 0.5),
       'late word': has(old(), 0.4),
       'make due': has(later(), 1.5),
-      expire: has(held(), 0.2),
-      reap: isReapable(models) ? 0.3 : 0,
-      'end by name': 0.4 * habits.people,
-      pause: 0.12 * habits.people * (isFailing ? 4 : 1),
-      resume: some('paused') ? 1.2 : 0.05,
-      cancel: 0.12 * habits.cancels * (isEnough ? Math.min(1, running / 3) : 0) + (isFailing ? 0.12 : 0.02),
-      retry: some('failed') ? 0.5 : 0.03,
-      replay: has(letters(), some('failed') ? 0.3 : 0.1),
+      expire: has(held(), 0.4),
+      reap: isReapable(models) ? 0.1 + expiredClaims(models).length : 0,
+      'end by name': haveEnded ? 0.2 : 0.4 * habits.people * (isFailing && !isStopping ? 3 : 1),
+      pause: (haveEnded ? 0.05 : 0.12) * habits.people * (isFailing ? 4 : 1),
+      resume: some('paused') ? 1 : 0.1,
+      cancel:
+        0.12 * habits.cancels * (isEnough ? Math.min(1, running / 3) : 0) +
+        (isFailing ? 0.25 : 0.05) +
+        (some('paused') ? 0.2 : 0),
+      retry: some('failed') ? 0.1 + habits.retries : 0.08,
+      replay: some('failed') ? 0.6 : 0.25,
     };
   }
 

@@ -5,7 +5,7 @@
 import type { Case } from './case.ts';
 import { ProcessModel } from './model.ts';
 import { applyMove, type Expected, type Move } from './moves.ts';
-import { compare, observe } from './observe.ts';
+import { compare, type Observer } from './observe.ts';
 import { type Actor, performMove, setStage } from './perform.ts';
 import { createRandom, seedOf } from './random.ts';
 import { createScenario } from './scenario.ts';
@@ -18,7 +18,7 @@ export class Disagreement extends Error {}
 export async function runSequentially(
   actor: Actor,
   each: Case,
-  { tally, lines }: { tally: Tally; lines: string },
+  { observe, tally, lines }: { observe: Observer; tally: Tally; lines: string },
 ): Promise<Move[]> {
   const stage = await setStage(actor, each, lines);
   let now = 0;
@@ -28,7 +28,7 @@ export async function runSequentially(
   let before = await check('at the start');
 
   async function check(when: string) {
-    const rows = await observe(actor.sql, stage);
+    const rows = await observe(stage);
     const differences = models.flatMap((model, process) => {
       const own = rows[process];
       return own

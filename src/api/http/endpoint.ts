@@ -10,7 +10,7 @@ import type { Context } from 'hono';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import type { ErrorCode, Problem } from '../../core/errors.ts';
-import { findJsonProblem, findTextProblem } from '../../core/json.ts';
+import { findJsonProblem } from '../../core/json.ts';
 import { toProblems } from '../../core/task-input.ts';
 import { checkPath, parseQuery, splitUrl } from './address.ts';
 import { type BodyType, malformed, parseJson, readTextBody, type TextBody } from './body.ts';
@@ -130,19 +130,12 @@ async function readBody(c: Context, declared: Endpoint, bytesMax: number): Promi
     const expected = parseText ? 'a definition in YAML or JSON' : 'a JSON object';
     throw malformed(`There is no body; ${expected} is expected.`, types);
   }
-  if (sent && parseText) return parseText(toStorable(sent));
+  if (sent && parseText) return parseText(sent);
   const value = sent ? parseJson(sent.text) : {};
   if (parseBody) return parseBody(value);
   if (schema) return parseWhole(schema, value);
   parseWhole(z.strictObject({}), value);
   return undefined;
-}
-
-/** Whatever the text is, it will be stored as it came. */
-function toStorable(body: TextBody): TextBody {
-  const problem = findTextProblem(body.text);
-  if (problem) throw invalidRequest([{ pointer: '', message: `has ${problem}` }]);
-  return body;
 }
 
 /** A body that is accepted or refused as a whole. */

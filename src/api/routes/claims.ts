@@ -12,7 +12,7 @@ import { idOf, idParamsSchema } from '../schemas/parameters.ts';
 import { toClaimed } from '../views.ts';
 
 export function addClaimRoutes(parts: ApiParts): void {
-  const { endpoints, queue } = parts;
+  const { endpoints, queue, tasks } = parts;
 
   endpoints
     .declare({
@@ -50,7 +50,7 @@ export function addClaimRoutes(parts: ApiParts): void {
       body: claimOneSchema,
       bodyExample: { worker: 'ada', lease: '10m' },
       answers: { 200: { description: 'It is yours', schema: claimedTaskSchema } },
-      refusals: ['not_found', 'already_claimed', 'already_settled', 'not_claimable'],
+      refusals: ['not_found', 'already_claimed', 'already_settled', 'not_active', 'not_claimable'],
     })
     .serve(async ({ c, params, body }) => {
       const id = idOf(params, 'task');
@@ -69,6 +69,7 @@ export function addClaimRoutes(parts: ApiParts): void {
             extra: { worker: result.worker, lease_expires_at: result.leaseExpiresAt },
           });
         case 'ended':
+          if (result.state === 'pending') throw await notActive(id);
           throw new SkipjackError('already_settled', `The task is ${result.state}.`, {
             extra: { state: result.state },
           });
@@ -84,4 +85,13 @@ export function addClaimRoutes(parts: ApiParts): void {
           throw notFound('task', id);
       }
     });
+
+  async function notActive(id: string): Promise<SkipjackError> {
+    const { needs } = await tasks.read(id);
+    return new SkipjackError(
+      'not_active',
+      `The task is not active: not all that it needs has ended (${needs.map((name) => `"${name}"`).join(', ')}).`,
+      { extra: { state: 'pending', needs } },
+    );
+  }
 }

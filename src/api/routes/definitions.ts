@@ -1,7 +1,7 @@
 /** Definitions: publish them version by version, look at them, or only have one checked. */
 import { z } from 'zod';
 import { SkipjackError } from '../../core/errors.ts';
-import { parseDefinition } from '../../definition/parse-definition.ts';
+import { checkDefinition } from '../../engine/check-definition.ts';
 import {
   type DefinitionView,
   listDefinitions,
@@ -100,12 +100,13 @@ export function addDefinitionRoutes({ endpoints, engine }: ApiParts): void {
       answers: { 200: { description: 'Its plan, or its problems', schema: validationSchema } },
     })
     .serve(async ({ body: source }) => {
-      const parsed = parseDefinition(source);
-      if (parsed.kind === 'invalid') {
-        return { status: 200, body: { valid: false, problems: parsed.problems } };
+      try {
+        const { plan } = checkDefinition({ source });
+        return { status: 200, body: { valid: true, name: plan.name, tasks: plan.tasks.length, plan } };
+      } catch (error) {
+        if (!(error instanceof SkipjackError) || error.code !== 'invalid_definition') throw error;
+        return { status: 200, body: { valid: false, problems: error.problems } };
       }
-      const { plan } = parsed;
-      return { status: 200, body: { valid: true, name: plan.name, tasks: plan.tasks.length, plan } };
     });
 
   endpoints

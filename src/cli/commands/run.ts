@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
 import { type Config, type Flags, readConfig } from '../../config.ts';
@@ -97,7 +98,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       if (attached === null) return;
       const { engine, serverUrl } = attached;
       const handle = await engine.startProcess({ source }, { input, awaited: true });
-      const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? file });
+      const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? nameOf(file) });
       const how = await followProcess(life, {
         db: engine.db,
         handle,
@@ -117,6 +118,10 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     view.close();
     if (signal?.aborted) process.exitCode = 130;
   }
+}
+
+function nameOf(file: string): string {
+  return file === '-' ? 'the process' : basename(file);
 }
 
 /** The queues of what its worker can run. What is for others stays for them. */

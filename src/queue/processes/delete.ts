@@ -18,13 +18,14 @@ export async function deleteProcess(
     if (!process) return { kind: 'not_found' };
     requireRevision(process, options);
     if (!hasProcessEnded(process.state)) return { kind: 'not_ended', state: process.state };
+    // By an array of ids: where it believes that nothing ever failed, Postgres would walk every attempt in a join.
     await tx.query(
       `with gone as (
          delete from skipjack.tasks where process_id = $1 returning id
        ), letters as (
-         delete from skipjack.dead_letters as letter using gone where letter.task_id = gone.id
+         delete from skipjack.dead_letters where task_id = any (array(select id from gone))
        ), tries as (
-         delete from skipjack.attempts as attempt using gone where attempt.task_id = gone.id
+         delete from skipjack.attempts where task_id = any (array(select id from gone))
        ), events as (
          delete from skipjack.process_events where process_id = $1
        ), inputs as (

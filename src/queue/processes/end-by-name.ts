@@ -94,9 +94,10 @@ async function findTask(tx: Transaction, processId: string, name: string): Promi
 
 function wasEndedSo(task: NamedTask, outcome: NamedOutcome, worker: string): boolean {
   if (task.state !== outcome.kind || task.worker !== worker) return false;
-  return outcome.kind === 'completed'
-    ? isDeepStrictEqual(task.output, outcome.output)
-    : isDeepStrictEqual(task.error, outcome.error);
+  const [stored, said] =
+    outcome.kind === 'completed' ? [task.output, outcome.output] : [task.error, outcome.error];
+  // As it would have been stored: JSON knows neither -0 nor undefined.
+  return isDeepStrictEqual(stored, JSON.parse(JSON.stringify(said ?? null)));
 }
 
 /** As any claim would: the item is locked first, then judged as it is. */
