@@ -39,6 +39,7 @@ CREATE TABLE "skipjack"."processes" (
 	"unfinished" integer NOT NULL,
 	"revision" bigint DEFAULT 1 NOT NULL,
 	"awaited" boolean DEFAULT false NOT NULL,
+	"tasks_awaited" boolean DEFAULT false NOT NULL,
 	"created_at" timestamp with time zone NOT NULL,
 	"finished_at" timestamp with time zone,
 	CONSTRAINT "a_process_state_is_known" CHECK ("skipjack"."processes"."state" in ('running', 'failing', 'cancelling', 'completed', 'failed', 'cancelled')),

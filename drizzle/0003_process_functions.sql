@@ -164,7 +164,8 @@ begin
     select name, 'not_in_enum', format('is none of %s', rules -> name -> 'enum')
     from jsonb_each(given) as member (name, value)
     where rules -> name ? 'enum' and skipjack.fits_type(value, rules -> name ->> 'type')
-      and not exists (select from jsonb_array_elements(rules -> name -> 'enum') as allowed where allowed = value)
+      and not exists (
+        select from jsonb_array_elements(rules -> name -> 'enum') as allowed (choice) where allowed.choice = member.value)
     limit 100
   ) as found;
 
@@ -230,11 +231,11 @@ begin
   from jsonb_array_elements(requests) as request
   where request ->> 'outcome' = 'created' and request ->> 'idempotency_key' is not null;
   if keyed is not null then
-    select jsonb_agg(request || coalesce(jsonb_build_object('outcome', taken.outcome, 'existing_id', taken.existing_id), '{}'))
+    select jsonb_agg(request || case when taken.id is null then '{}'
+      else jsonb_build_object('outcome', taken.outcome, 'existing_id', taken.existing_id) end)
     into requests
     from jsonb_array_elements(requests) as request
-    left join skipjack.take_idempotency_keys('process', keyed) as taken on taken.id = (request ->> 'id')::uuid
-    where taken.id is not null or request ->> 'idempotency_key' is null or request ->> 'outcome' <> 'created';
+    left join skipjack.take_idempotency_keys('process', keyed) as taken on taken.id = (request ->> 'id')::uuid;
   end if;
 
   return query
@@ -315,7 +316,9 @@ begin
     when 'created' then
       -- Inside the transaction, so that a roll-back takes it along: see skipjack.enqueue. The transaction may have
       -- been open for long: its tasks stand before some that were handed out meanwhile.
-      perform pg_notify('skipjack', jsonb_build_object('lines', answer.lines, 'putBack', true)::text);
+      -- One for each line: a payload has at most 8,000 bytes.
+      perform pg_notify('skipjack', jsonb_build_object('lines', jsonb_build_array(line), 'putBack', true)::text)
+      from jsonb_array_elements(answer.lines) as line;
       return answer.process_id;
     when 'existing' then
       return answer.existing_id;
@@ -324,7 +327,9 @@ begin
         using errcode = '23505', hint = 'Use a new key for a new request.';
     when 'invalid_input' then
       raise exception 'invalid_input: %', (
-          select string_agg(problem ->> 'message', '; ') from jsonb_array_elements(answer.problems) as problem)
+          select string_agg(case when problem ->> 'code' in ('wrong_type', 'not_in_enum')
+            then ltrim(problem ->> 'pointer', '/') || ' ' else '' end || (problem ->> 'message'), '; ')
+          from jsonb_array_elements(answer.problems) as problem)
         using errcode = '22023', detail = answer.problems::text;
     else
       raise exception 'not_found: there is no definition "%"%', definition, coalesce(' in version ' || version, '')

@@ -54,7 +54,8 @@ export { type RunningServer, type ServerOptions, startServer } from './api/serve
  * A client of the HTTP API, over `fetch` alone.
  *
  * What the server refuses is thrown as a {@link SkipjackError} with its code; a server that does not answer as
- * `server_unreachable`. Nothing is repeated by itself: give tasks an `idempotency_key` to be able to ask again.
+ * `server_unreachable`. Nothing is repeated by itself: give tasks and processes an idempotency key to be able to ask
+ * again.
  *
  * @example
  * import { createClient } from 'skipjack';
@@ -62,6 +63,10 @@ export { type RunningServer, type ServerOptions, startServer } from './api/serve
  * const client = createClient({ url: 'http://127.0.0.1:3000', apiKey: process.env.SKIPJACK_API_KEY });
  * const task = await client.enqueue({ command: 'echo', args: ['hello', 'world'] }, { waitMs: 10_000 });
  * console.log(task.state, task.output); // completed hello world
+ *
+ * const loan = await client.startProcess({ definition: { tasks: [{ name: 'Open' }] } });
+ * const ended = await client.completeTaskByName(loan.id, 'Open', { output: { amount: 1000 } });
+ * console.log(ended.state, ended.output.Open.amount); // completed 1000
  */
 export {
   type CallOptions,

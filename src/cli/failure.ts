@@ -34,7 +34,7 @@ function isPlaced(problem: Problem): problem is DefinitionProblem {
   return problem.line !== undefined && problem.column !== undefined && problem.code !== undefined;
 }
 
-/** A server gives its advice to those who write requests by hand. */
+/** A server speaks of headers to those who write them. */
 function sentenceOf({ code, message }: SkipjackError): string {
   if (code !== 'unauthorized')
     return message.replace('PUT /v1/definitions/{name}', '"skipjack publish FILE"');

@@ -245,6 +245,8 @@ export const processes = skipjack.table(
     revision: bigint('revision', { mode: 'number' }).notNull().default(1),
     /** Somebody waits for its end: settle announces it. */
     awaited: boolean('awaited').notNull().default(false),
+    /** Somebody waited for a task of it that was pending, and so had no item to say so. */
+    tasksAwaited: boolean('tasks_awaited').notNull().default(false),
     createdAt: moment('created_at').notNull(),
     finishedAt: moment('finished_at'),
   },

@@ -23,23 +23,23 @@ interface Row extends Omit<DefinitionView, 'created_at'> {
 
 const summaryColumns = `id, name, version, jsonb_array_length(plan -> 'tasks') as tasks, checksum, created_at`;
 
+/** From name to name through `definitions_versions`: one with many versions costs one probe. */
+const namesAfter = `recursive names as (
+  (select name from skipjack.definitions where name > $1 order by name limit 1)
+  union all
+  select next.name
+  from names
+  cross join lateral (select name from skipjack.definitions where name > names.name order by name limit 1) as next
+)`;
+
 /** The newest version of each name, by name; `after` is the last name of the page before. */
 export async function listDefinitions(
   db: Database,
   page: { limit: number; after?: string },
 ): Promise<DefinitionSummary[]> {
-  // From name to name through definitions_versions, and there to its newest version: a name with many costs two
-  // probes. Sorted by both, an index that goes up in both would be read to the end of each name.
+  // The newest is probed for: sorted by name and version down, an index in which both go up is read to its end.
   const { rows } = await db.pool.query<Row>(
-    `with recursive names as (
-       (select name from skipjack.definitions where name > $1 order by name limit 1)
-       union all
-       select next.name
-       from names
-       cross join lateral (
-         select name from skipjack.definitions where name > names.name order by name limit 1
-       ) as next
-     )
+    `with ${namesAfter}
      select newest.*
      from (select name from names limit ${Number(page.limit)}) as wanted
      cross join lateral (
@@ -81,7 +81,11 @@ export async function readDefinition(
 
 /** For "did you mean": the first thousand. */
 export async function listDefinitionNames(db: Database): Promise<string[]> {
-  return (await listDefinitions(db, { limit: 1_000 })).map(({ name }) => name);
+  const { rows } = await db.pool.query<{ name: string }>(
+    `with ${namesAfter} select name from names limit 1000`,
+    [''],
+  );
+  return rows.map(({ name }) => name);
 }
 
 function toSummary(row: Row): DefinitionSummary {

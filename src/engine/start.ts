@@ -85,7 +85,7 @@ export async function startProcesses(
 }
 
 async function insert(db: Database, processes: NewProcess[], lockTimeoutMs: number): Promise<StartRow[]> {
-  const statement = `select answer.*, exists (select from skipjack.processes where id = answer.process_id) as known
+  const statement = `select answer.*, coalesce((select true from skipjack.processes where id = answer.process_id), false) as known
     from skipjack.start_processes($1::jsonb) as answer`;
   const values = [JSON.stringify(processes)];
   if (processes.every((process) => process.idempotency_key === null))

@@ -46,6 +46,13 @@ export async function claimTasks(
       'select pg_advisory_xact_lock(hashtextextended(id, 0)) from (select unnest($1::text[]) as id order by 1) as ids',
       [claimIds],
     );
+    // Their items will be locked: before items come processes, as for everybody.
+    await tx.query(
+      `select from skipjack.processes where id in (
+         select process_id from skipjack.queue_items where claim_id = any ($1::uuid[])
+       ) order by id for no key update`,
+      [claimIds],
+    );
     const held = await findHeld(tx, repeats);
     const open = parts.map((part) => (held.has(part.claimId) ? { ...part, limit: 0, startLimit: 0 } : part));
     const claimed = await claimOnce(tx, selection, open);

@@ -81,8 +81,16 @@ export async function listDeadLetters(
 
 export async function readDeadLetter(db: Database, taskId: string): Promise<DeadLetterView | null> {
   const { rows } = await db.pool.query<LetterRow & Pick<DeadLetterView, 'spec' | 'input' | 'labels'>>(
-    `select ${summaryColumns}, task.spec, task.input, coalesce(task.labels, '{}') as labels
+    `select ${summaryColumns}, coalesce(task.labels, '{}') as labels,
+       case when task.process_id is null then task.spec else planned.task -> 'spec' end as spec,
+       case when task.process_id is null then task.input else planned.task -> 'input' end as input
      from skipjack.dead_letters as letter join skipjack.tasks as task on task.id = letter.task_id
+     left join lateral (
+       select definition.plan -> 'tasks' -> (task.ordinal - 1) as task
+       from skipjack.processes as process
+       join skipjack.definitions as definition on definition.id = process.definition_id
+       where process.id = task.process_id
+     ) as planned on true
      where letter.task_id = $1`,
     [taskId],
   );

@@ -9,15 +9,21 @@ export type DeleteResult =
 
 export async function deleteTask(db: Database, taskId: string): Promise<DeleteResult> {
   return inTransaction(db, async (tx): Promise<DeleteResult> => {
+    // A process's task is deleted with its process, which locks in another order.
+    const known = await tx.query<{ process_id: string | null }>(
+      'select process_id from skipjack.tasks where id = $1',
+      [taskId],
+    );
+    const processId = known.rows[0]?.process_id ?? null;
+    if (processId !== null) return { kind: 'of_process', processId };
     // The dead letter first, as replay does: whoever has it decides whether the task is still over.
     await tx.query('select from skipjack.dead_letters where task_id = $1 for update', [taskId]);
-    const { rows } = await tx.query<{ state: string; process_id: string | null }>(
-      'select state, process_id from skipjack.tasks where id = $1 for update',
+    const { rows } = await tx.query<{ state: string }>(
+      'select state from skipjack.tasks where id = $1 for update',
       [taskId],
     );
     if (!rows[0]) return { kind: 'not_found' };
-    const { state, process_id: processId } = rows[0];
-    if (processId !== null) return { kind: 'of_process', processId };
+    const { state } = rows[0];
     if (state === 'active' || state === 'pending') return { kind: 'not_ended', state };
     await tx.query(
       `with letter as (delete from skipjack.dead_letters where task_id = $1),

@@ -46,9 +46,11 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
     },
     async wait(
       what: Awaited,
-      id: string,
+      givenId: string,
       { waitMs, signal }: { waitMs: number; signal?: AbortSignal },
     ): Promise<'ended' | 'waiting' | 'not_found'> {
+      // As Postgres writes it: ends are announced so.
+      const id = givenId.toLowerCase();
       let wake = () => {};
       const ended = new Promise<void>((resolve) => {
         wake = resolve;

@@ -186,9 +186,17 @@ export async function readOutput(db: Database, taskId: string): Promise<Json> {
 /** Marks the task as waited for, so that its end is announced, and answers its state. Null: no such task. */
 export async function markAwaited(db: Database, taskId: string): Promise<TaskState | null> {
   // Waits for a settle that has the row; after it the item is gone and the next statement sees the end.
-  await db.pool.query('update skipjack.queue_items set awaited = true where task_id = $1 and not awaited', [
+  const marked = await db.pool.query('update skipjack.queue_items set awaited = true where task_id = $1', [
     taskId,
   ]);
+  // A pending one has no item yet, and its own row is for whoever has the lock of its process.
+  if (marked.rowCount === 0) {
+    await db.pool.query(
+      `update skipjack.processes set tasks_awaited = true where not tasks_awaited
+         and id = (select process_id from skipjack.tasks where id = $1 and state in ('pending', 'active'))`,
+      [taskId],
+    );
+  }
   const { rows } = await db.pool.query<{ state: TaskState }>(
     'select state from skipjack.tasks where id = $1',
     [taskId],

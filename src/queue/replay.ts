@@ -13,11 +13,17 @@ export type ReplayResult =
   | { kind: 'already_replayed'; replayedAt: string }
   /** Its process is not failed: there is nothing to go on with. */
   | { kind: 'process_not_failed'; processId: string; state: string }
+  /** Lost too often under `continue_on_error`: its process went on without it. */
+  | { kind: 'tolerated'; processId: string }
   | { kind: 'not_found' };
 
 export async function replayDeadLetter(db: Database, taskId: string): Promise<ReplayResult> {
-  const { rows } = await db.pool.query<{ process_id: string | null; replayed_at: Date | null }>(
-    `select task.process_id, letter.replayed_at
+  const { rows } = await db.pool.query<{
+    process_id: string | null;
+    continue_on_error: boolean;
+    replayed_at: Date | null;
+  }>(
+    `select task.process_id, task.continue_on_error, letter.replayed_at
      from skipjack.dead_letters as letter join skipjack.tasks as task on task.id = letter.task_id
      where letter.task_id = $1`,
     [taskId],
@@ -26,6 +32,7 @@ export async function replayDeadLetter(db: Database, taskId: string): Promise<Re
   if (!letter) return { kind: 'not_found' };
   if (letter.process_id === null) return replayAlone(db, taskId);
   if (letter.replayed_at) return { kind: 'already_replayed', replayedAt: letter.replayed_at.toISOString() };
+  if (letter.continue_on_error) return { kind: 'tolerated', processId: letter.process_id };
   const result = await retryProcess(db, letter.process_id);
   if (result.kind === 'retried') return { kind: 'replayed' };
   if (result.kind === 'not_found') return result;
@@ -102,7 +109,7 @@ function waitingLetters(filter: DeadLetterFilter): { text: string; values: unkno
   const values: unknown[] = [];
   const conditions = [
     'letter.replayed_at is null',
-    `(task.process_id is null or exists (
+    `(task.process_id is null or not task.continue_on_error and exists (
        select from skipjack.processes as process where process.id = task.process_id and process.state = 'failed'))`,
   ];
   const add = (condition: (parameter: string) => string, value: unknown) => {

@@ -39,10 +39,10 @@ export function settleStatement(
   }));
   const standing = inProcesses
     ? `cross join lateral (
-    select state = 'cancelling' or (state = 'failing' and fail_fast) as stopping, fail_fast
+    select state = 'cancelling' or (state = 'failing' and fail_fast) as stopping, fail_fast, tasks_awaited
     from skipjack.processes where id = mine.process_id limit 1
   ) as process`
-    : 'cross join (select false as stopping, false as fail_fast) as process';
+    : 'cross join (select false as stopping, false as fail_fast, false as tasks_awaited) as process';
   const verdict = inProcesses
     ? `case when alone <> 'completed' and fail_fast and bool_or(alone in ('failed', 'lost_too_often') and not continue_on_error)
         over (partition by process_id order by position rows between unbounded preceding and 1 preceding)
@@ -74,6 +74,7 @@ with clock as materialized (
 ), counted as materialized (
   select mine.*, task.name, task.dependents, task.continue_on_error, task.retry,
     coalesce((task.retry ->> 'attempts')::integer, 1) as attempts_max, process.stopping, process.fail_fast,
+    process.tasks_awaited,
     case
       when mine.outcome = 'lost' and mine.started_at is null then 'released'
       -- Equal times: the holder takes no grace, so it leaves timeouts to us, and its lease ended with its deadline.
@@ -171,7 +172,7 @@ with clock as materialized (
 )${inProcesses ? advance : ''}
 select
   (select jsonb_agg(jsonb_build_object('task_id', task_id, 'claim_no', claim_no, 'state', state, 'verdict', verdict,
-    'queue', queue, 'priority', priority, 'awaited', awaited,
+    'queue', queue, 'priority', priority, 'awaited', awaited or tasks_awaited,
     'next_try_at', case when state = 'active' then next_try_at end)) from explained) as settled,
   ${
     inProcesses

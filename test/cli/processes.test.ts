@@ -106,8 +106,9 @@ test('start prints the id, with which get finds the process', async ({ ask, askJ
 
 test('what cannot be started is refused with the reason', async ({ ask }) => {
   const path = await file(review);
-  expect(await ask('start', 'review')).toMatchObject({ code: 3, stdout: '' });
-  expect((await ask('start', 'review')).stderr).toContain('"skipjack publish FILE"');
+  const unknown = await ask('start', 'review');
+  expect(unknown).toMatchObject({ code: 3, stdout: '' });
+  expect(unknown.stderr).toContain('Perhaps you want: skipjack publish FILE');
   expect((await ask('start', path)).stderr).toContain(`skipjack start -f ${path}`);
   await ask('publish', path, '--name', 'review');
   expect(await ask('start', 'review', '--version', '2')).toMatchObject({ code: 3 });

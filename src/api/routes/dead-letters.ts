@@ -155,6 +155,13 @@ export function addDeadLetterRoutes({ endpoints, queue, tasks }: ApiParts): void
           { extra: { process_id: processId, state } },
         );
       }
+      if (result.kind === 'tolerated') {
+        throw new SkipjackError(
+          'not_failed',
+          `Its process ${result.processId} went on without it (continue_on_error). Start the process anew, or delete the dead letter. Nothing was changed.`,
+          { extra: { process_id: result.processId } },
+        );
+      }
       return { status: 200, body: await tasks.read(id) };
     });
 

@@ -66,7 +66,7 @@ async function start(name: string | undefined, flags: StartFlags): Promise<void>
   const toStart =
     file === undefined ? await byName(client, name ?? '', flags) : await fromFile(file, flags.input);
   const process = await client.startProcess({ ...toStart, version, idempotencyKey }).catch((error) => {
-    throw name === undefined ? error : hintAtFile(error, name);
+    throw name === undefined ? error : withAdvice(error, name);
   });
   if (waitMs === undefined) {
     await print(process, flags.output, () => process.id);
@@ -86,21 +86,16 @@ async function byName(client: Client, name: string, { input: given = [], version
     ? await client.getDefinition(name, version === undefined ? {} : { version }).then(
         ({ plan }) => plan.input as Parameters<typeof readInput>[1],
         (error) => {
-          throw hintAtFile(error, name);
+          throw withAdvice(error, name);
         },
       )
     : null;
   return { definition: name, input: await readInput(given, rules) };
 }
 
-/** `skipjack start loan.yaml`: one may well think so. */
-function hintAtFile(error: unknown, name: string): unknown {
-  if (!(error instanceof SkipjackError) || error.code !== 'not_found' || !existsSync(name)) return error;
-  return new SkipjackError(
-    'not_found',
-    `${error.message} The file is started with: skipjack start -f ${name}`,
-    {
-      cause: error,
-    },
-  );
+/** What there is no definition of may be a file, as in `skipjack start loan.yaml`, or was not published yet. */
+function withAdvice(error: unknown, name: string): unknown {
+  if (!(error instanceof SkipjackError) || error.code !== 'not_found') return error;
+  const advice = existsSync(name) ? `skipjack start -f ${name}` : 'skipjack publish FILE';
+  return new SkipjackError('not_found', `${error.message} Perhaps you want: ${advice}`, { cause: error });
 }

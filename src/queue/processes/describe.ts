@@ -13,7 +13,7 @@ import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';
 import type { PlanCache } from './plans.ts';
 
-/** Of the outputs that come along with one task, as Postgres stores them. */
+/** Of the outputs that come along with one task, as JSON. */
 const outputBytesMax = 1024 * 1024;
 
 export interface ToDescribe {
@@ -56,13 +56,12 @@ export async function describeTasks(
        select * from jsonb_to_recordset($2::jsonb) as wanted (number integer, process_id uuid, ordinals integer[])
      ), found as materialized (
        select wanted.number, task.id, task.name, task.ordinal,
-         sum(coalesce(pg_column_size(task.output), 0)) over (
-           partition by wanted.number order by pg_column_size(task.output) nulls first, task.ordinal
-           rows unbounded preceding) > ${outputBytesMax} as is_large
+         sum(task.bytes) over (
+           partition by wanted.number order by task.bytes, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
        from wanted
        cross join lateral unnest(wanted.ordinals) as need (ordinal)
        cross join lateral (
-         select task.id, task.name, task.ordinal, task.output
+         select task.id, task.name, task.ordinal, coalesce(octet_length(task.output::text), 0) as bytes
          from skipjack.tasks as task
          where task.process_id = wanted.process_id and task.ordinal = need.ordinal and task.state = 'completed'
          limit 1

@@ -63,10 +63,9 @@ async function stopWhole(tx: Transaction, ids: string[]): Promise<Hint[]> {
        left join waiting on waiting.task_id = live.id
        cross join clock
        where task.id = live.id and (live.state = 'pending' or waiting.task_id is not null)
-       returning task.process_id
+       returning task.id, task.process_id, waiting.awaited
      ), ${countDown}
-     select (select array_agg(distinct worker) from flagged) as workers,
-       (select array_agg(task_id::text) from waiting where awaited) as ended_tasks,
+     select (select array_agg(distinct worker) from flagged) as workers, ${endedTasks} as ended_tasks,
        (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes`,
     [ids],
   );
@@ -93,14 +92,19 @@ async function cancelBehindFailures(tx: Transaction, ids: string[]): Promise<Hin
        from behind
        cross join clock
        where task.process_id = behind.process_id and task.ordinal = behind.ordinal and task.state = 'pending'
-       returning task.process_id
+       returning task.id, task.process_id, null::boolean as awaited
      ), ${countDown}
-     select null::text[] as workers, null::text[] as ended_tasks,
+     select null::text[] as workers, ${endedTasks} as ended_tasks,
        (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes`,
     [ids],
   );
   return hintsOf(rows[0]);
 }
+
+const endedTasks = `(
+       select array_agg(ended.id::text)
+       from ended join skipjack.processes as process on process.id = ended.process_id
+       where ended.awaited or process.tasks_awaited)`;
 
 const countDown = `counted as materialized (
        select process_id, count(*)::integer as ended from ended group by process_id
