@@ -153,7 +153,7 @@ begin
     where (rule ->> 'required')::boolean and not given ? name
     union all
     select name, 'unknown_input', format('there is no input "%s"; %s', name, case when rules = '{}' then 'the definition takes none'
-      else 'known are ' || (select string_agg(known, ', ' order by known) from jsonb_object_keys(rules) as known) end)
+      else 'known are ' || left((select string_agg(known, ', ' order by known) from jsonb_object_keys(rules) as known), 500) end)
     from jsonb_object_keys(given) as name
     where not rules ? name
     union all
@@ -161,7 +161,7 @@ begin
     from jsonb_each(given) as member (name, value)
     where rules ? name and not skipjack.fits_type(value, rules -> name ->> 'type')
     union all
-    select name, 'not_in_enum', format('is none of %s', rules -> name -> 'enum')
+    select name, 'not_in_enum', 'is none of ' || left((rules -> name -> 'enum')::text, 500)
     from jsonb_each(given) as member (name, value)
     where rules -> name ? 'enum' and skipjack.fits_type(value, rules -> name ->> 'type')
       and not exists (
@@ -327,8 +327,9 @@ begin
         using errcode = '23505', hint = 'Use a new key for a new request.';
     when 'invalid_input' then
       raise exception 'invalid_input: %', (
-          select string_agg(case when problem ->> 'code' in ('wrong_type', 'not_in_enum')
-            then ltrim(problem ->> 'pointer', '/') || ' ' else '' end || (problem ->> 'message'), '; ')
+          select string_agg(coalesce(nullif(ltrim(
+            case when problem ->> 'code' in ('wrong_type', 'not_in_enum') then problem ->> 'pointer' else '' end, '/'), '') || ' ', '')
+            || (problem ->> 'message'), '; ')
           from jsonb_array_elements(answer.problems) as problem)
         using errcode = '22023', detail = answer.problems::text;
     else

@@ -32,7 +32,11 @@ export function findJsonProblem(value: unknown, limits: { depthMax: number; node
       const bad = findTextProblem(current);
       if (bad) return problem(next.pointer, bad);
     } else if (typeof current === 'number') {
-      if (!Number.isFinite(current)) return problem(next.pointer, 'a number too large for JSON');
+      if (!Number.isFinite(current))
+        return problem(
+          next.pointer,
+          Number.isNaN(current) ? 'NaN, which is no JSON value' : 'a number too large for JSON',
+        );
     } else if (Array.isArray(current)) {
       // Before they are put on the stack: eight megabytes of "0," are four million values.
       if (nodes + stack.length + current.length > limits.nodesMax) {

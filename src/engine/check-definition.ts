@@ -2,7 +2,7 @@
 import { isUtf8 } from 'node:buffer';
 import { open } from 'node:fs/promises';
 import { SkipjackError } from '../core/errors.ts';
-import { findTextProblem, type Json } from '../core/json.ts';
+import type { Json } from '../core/json.ts';
 import { planLimits } from '../core/plan.ts';
 import { parseDefinition } from '../definition/parse-definition.ts';
 import type { DefinitionProblem } from '../definition/problem.ts';
@@ -47,9 +47,6 @@ export async function readSource(given: DefinitionSource): Promise<DefinitionTex
 export function checkDefinition({ source, file }: DefinitionText): CheckedDefinition {
   const parsed = parseDefinition(source);
   if (parsed.kind === 'invalid') throw invalidDefinition(parsed.problems, file);
-  // In a comment, which the parser passes over; but the text is stored as it is.
-  const bad = findTextProblem(source);
-  if (bad) throw invalidDefinition([placeUnstorable(source, bad)], file);
   return { source, plan: parsed.plan };
 }
 
@@ -75,18 +72,6 @@ async function readText(file: string): Promise<string> {
   if (isUtf8(read)) return read.toString('utf8');
   const parsed = parseDefinition(read);
   throw invalidDefinition(parsed.kind === 'invalid' ? parsed.problems : [], file);
-}
-
-function placeUnstorable(source: string, bad: string): DefinitionProblem {
-  const before = source.slice(0, Math.max(0, source.search(/\0|\p{Surrogate}/u)));
-  const lines = before.split('\n');
-  return {
-    pointer: '',
-    line: lines.length,
-    column: (lines.at(-1)?.length ?? 0) + 1,
-    code: 'unstorable_value',
-    message: `this text has ${bad}`,
-  };
 }
 
 function invalidDefinition(problems: DefinitionProblem[], file = 'definition'): SkipjackError {

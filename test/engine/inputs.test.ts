@@ -186,7 +186,7 @@ test('a problem is a sentence behind its pointer', async ({ engine }) => {
   const start = engine.startProcess('d', { input: { amount: 'much', more: 1 } });
   await expect(start).rejects.toMatchObject({
     code: 'invalid_input',
-    message: '/input/amount: the input "amount" is string, not number (and 2 more)',
+    message: '/input/amount: is string, not number (and 2 more)',
     problems: [
       { pointer: '/input/amount', code: 'wrong_type' },
       {

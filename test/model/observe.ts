@@ -144,7 +144,8 @@ const readRows = `
 export type Observer = (stage: Stage) => Promise<Rows[]>;
 
 /** Over a connection of its own, with a statement that is planned once: it runs after every move. */
-export function createObserver(client: pg.Client): Observer {
+export async function createObserver(client: pg.Client): Promise<Observer> {
+  await client.query('set plan_cache_mode = force_generic_plan');
   return async ({ processIds }) =>
     (await client.query<Rows>({ name: 'observe', text: readRows, values: [processIds] })).rows;
 }

@@ -62,7 +62,7 @@ async function runCases(
 test.concurrent(
   `one move at a time, ${casesOneByOne} cases do what the model does, after every move`,
   async ({ database }) => {
-    const observe = createObserver(await database.connect());
+    const observe = await createObserver(await database.connect());
     await runCases(database, { first: 0, count: casesOneByOne }, (each) =>
       runSequentially(database, each, { observe, tally, lines: `case ${each.number}` }),
     );
@@ -73,7 +73,7 @@ test.concurrent(
 test.concurrent(
   `everybody at once, ${casesAtOnce} cases do what the model does in the order in which it happened`,
   async ({ database }) => {
-    const observe = createObserver(await database.connect());
+    const observe = await createObserver(await database.connect());
     await installRecord(database.sql as never);
     const crew = await openCrew(database.url);
     try {
@@ -88,7 +88,7 @@ test.concurrent(
 );
 
 test('the same seed makes the same moves', async ({ database }) => {
-  const observe = createObserver(await database.connect());
+  const observe = await createObserver(await database.connect());
   for (const number of [0, 1, 2]) {
     const each = drawCase(number, seedOf(seed, number));
     const [once, again] = [

@@ -223,9 +223,9 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
       resume: some('paused') ? 1 : 0.1,
       cancel:
         0.12 * habits.cancels * (isEnough ? Math.min(1, running / 3) : 0) +
-        (isFailing ? 0.25 : 0.05) +
-        (some('paused') ? 0.2 : 0),
-      retry: some('failed') ? 0.1 + habits.retries : 0.08,
+        (isFailing ? 0.25 : haveEnded ? 0.7 : 0.05) +
+        (some('paused') ? 0.6 : 0),
+      retry: some('failed') ? 0.1 + habits.retries : 0.1,
       replay: some('failed') ? 0.6 : 0.25,
     };
   }

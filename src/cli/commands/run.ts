@@ -11,6 +11,7 @@ import { attachEngine } from '../attach-engine.ts';
 import { attachQueue } from '../attach-queue.ts';
 import { attachServer } from '../attach-server.ts';
 import { attachWorker } from '../attach-worker.ts';
+import { explainDatabaseFault } from '../database.ts';
 import { readDefinitionFile } from '../definition-file.ts';
 import { formatElapsed } from '../elapsed.ts';
 import { keepUp } from '../keep-up.ts';
@@ -39,6 +40,8 @@ const graceMs = 2_000;
 const killGraceMs = 1_000;
 const closeMs = 1_000;
 const endMsMax = 9_500;
+
+const interrupted = 130;
 
 interface RunFlags extends Flags {
   input?: string[];
@@ -90,33 +93,42 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const view = isLive ? createLiveView(process.stderr, { ownQueues }) : createPlainView();
   const log = isLive ? createLogAbove(config.logLevel, view.say) : createLog(config.logLevel);
   let signal: AbortSignal | undefined;
+  let isReported = false;
+
+  async function runOn(life: Lifetime, database: ProvidedDatabase): Promise<void> {
+    const attached = await attachAll(life, { url: database.url, config, ownQueues, log });
+    if (attached === null) return;
+    const { engine, serverUrl } = attached;
+    const handle = await engine.startProcess({ source }, { input, awaited: true });
+    const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? nameOf(file) });
+    const how = await followProcess(life, {
+      db: engine.db,
+      handle,
+      progress,
+      view,
+      log,
+      ownQueues,
+      serverUrl,
+      needsKey: config.apiKeys.length > 0,
+      waitMaxMs: flags.waitMax,
+    });
+    view.close();
+    const ended = { how: life.signal.aborted ? 'interrupted' : how, progress, plan } as const;
+    await report(await handle.read(), { ...ended, engine, database, flags });
+    isReported = true;
+  }
+
   try {
     await live({ log, endMsMax: endMsMax + config.graceMs }, async (life) => {
       signal = life.signal;
       const database = await provideDatabase(life, { config, flags, log });
-      const attached = await attachAll(life, { url: database.url, config, ownQueues, log });
-      if (attached === null) return;
-      const { engine, serverUrl } = attached;
-      const handle = await engine.startProcess({ source }, { input, awaited: true });
-      const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? nameOf(file) });
-      const how = await followProcess(life, {
-        db: engine.db,
-        handle,
-        progress,
-        view,
-        log,
-        ownQueues,
-        serverUrl,
-        needsKey: config.apiKeys.length > 0,
-        waitMaxMs: flags.waitMax,
+      await runOn(life, database).catch((error: unknown) => {
+        throw explainDatabaseFault(error, database.url);
       });
-      view.close();
-      const ended = { how: life.signal.aborted ? 'interrupted' : how, progress, plan } as const;
-      await report(await handle.read(), { ...ended, engine, database, flags });
     });
   } finally {
     view.close();
-    if (signal?.aborted) process.exitCode = 130;
+    if (signal?.aborted && !isReported) process.exitCode = interrupted;
   }
 }
 
@@ -163,6 +175,7 @@ async function report(view: ProcessView, options: ReportOptions): Promise<void> 
   const { how, flags } = options;
   if (flags.output === 'json') await print(view, 'json', () => '');
   if (how === 'interrupted') {
+    process.exitCode = interrupted;
     if (view.finished_at === null)
       remark(`skipjack: the process is ${view.state}. ${whoGoesOn(view, options)}`);
   } else if (how === 'left') {
