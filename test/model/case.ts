@@ -58,7 +58,7 @@ const tempers = {
   },
   /** Fails for good while much runs. */
   fatal: {
-    words: { ...evenly, completed: 8 },
+    words: { ...evenly, completed: 6 },
     claims: 6,
     holds: 8,
     people: 1,
@@ -107,8 +107,8 @@ export const habitsOf = (each: Case): Habits => tempers[each.temper];
 
 /** In turn, so that each has its share of every run. */
 const schedule: Temper[] = [
-  ...(['calm', 'fatal', 'cancelled', 'lossy', 'meddled', 'fatal', 'cancelled', 'stormy'] as const),
-  ...(['flaky', 'fatal', 'cancelled', 'lossy', 'meddled', 'fatal', 'cancelled', 'lossy'] as const),
+  ...(['calm', 'fatal', 'cancelled', 'lossy', 'meddled', 'fatal', 'lossy', 'cancelled', 'stormy'] as const),
+  ...(['flaky', 'fatal', 'cancelled', 'lossy', 'meddled', 'fatal', 'lossy', 'cancelled', 'lossy'] as const),
 ];
 
 const queueLabels = ['a', 'b', 'c'];
@@ -125,7 +125,7 @@ export function drawCase(number: number, seed: number): Case {
     temper,
     plans,
     queues,
-    movesMax: 12 + Math.min(60, (temper === 'lossy' ? 6 : 3) * size),
+    movesMax: 12 + Math.min(60, (temper === 'lossy' ? 8 : 3) * size),
   };
 }
 
@@ -143,11 +143,11 @@ function drawPlan(random: Random, temper: Temper, queues: string[]): ProcessPlan
   );
   const needs = drawNeeds(random, shape, random.whole(...sizes[size]));
   const tolerance = random.pick(
-    temper === 'lossy' ? [0.6] : temper === 'fatal' ? [0, 0.2] : [0, 0.1, 0.3, 0.6],
+    temper === 'lossy' ? [0.65] : temper === 'fatal' ? [0, 0.2] : [0, 0.1, 0.3, 0.6],
   );
   const patience = random.pick(temper === 'fatal' ? [1, 2] : [1, 2, 4]);
   return {
-    failFast: random.chance(temper === 'lossy' ? 0.25 : 0.5),
+    failFast: random.chance(temper === 'lossy' ? 0.25 : temper === 'fatal' ? 0.65 : 0.5),
     tasks: needs.map(
       (each, index): TaskPlan => ({
         ordinal: index + 1,
@@ -182,7 +182,7 @@ export function drawKind(
   };
   const { words } = habitsOf(each);
   return random.weighted<Kind>(
-    isStopping ? anyWay : { ...words, lost: (words.lost ?? 0) + (isStarted ? 0 : 5) },
+    isStopping ? anyWay : { ...words, lost: (words.lost ?? 0) + (isStarted ? 0 : 9) },
   );
 }
 

@@ -18,8 +18,8 @@ import { installRecord } from './record.ts';
 import { runSequentially } from './sequential.ts';
 import { createTally } from './tally.ts';
 
-const casesOneByOne = 300;
-const casesAtOnce = 220;
+const casesOneByOne = 400;
+const casesAtOnce = 200;
 const timesMin = 50;
 const casesPerAudit = 25;
 const timeoutMs = 600_000;

@@ -218,15 +218,15 @@ export function createScenario(random: Random, each: Case, models: ProcessModel[
       'make due': has(later(), 1.5),
       expire: has(held(), 0.4),
       reap: isReapable(models) ? 0.1 + expiredClaims(models).length : 0,
-      'end by name': haveEnded ? 0.2 : 0.4 * habits.people * (isFailing && !isStopping ? 3 : 1),
-      pause: (haveEnded ? 0.05 : 0.12) * habits.people * (isFailing ? 4 : 1),
-      resume: some('paused') ? 1 : 0.1,
+      'end by name': haveEnded ? 0.2 : 0.4 * habits.people * (isFailing && !isStopping ? 4 : 1),
+      pause: (haveEnded ? 0.05 : 0.12) * habits.people * (isFailing ? 5 : 1),
+      resume: some('paused') ? 1.2 : 0.1,
       cancel:
         0.12 * habits.cancels * (isEnough ? Math.min(1, running / 3) : 0) +
         (isFailing ? 0.25 : haveEnded ? 0.7 : 0.05) +
         (some('paused') ? 0.6 : 0),
       retry: some('failed') ? 0.1 + habits.retries : 0.1,
-      replay: some('failed') ? 0.6 : 0.25,
+      replay: some('failed') ? 0.9 : 0.25,
     };
   }
 

@@ -88,6 +88,9 @@ const viewShape = {
   output: jsonSchema.meta({
     description: 'The outputs of the tasks that no other needs, by name; null until it has completed',
   }),
+  large_outputs: z.record(z.string(), z.string()).optional().meta({
+    description: 'Names of such tasks whose outputs are too large to come along, and the ids of their tasks',
+  }),
 };
 
 const processExample = {
