@@ -7,6 +7,7 @@
  * step by itself. A row of theirs that a move of the process has touched, or touches later, is on the right side of
  * its last row, for row locks last until the commit as well; the others do not matter to it.
  */
+import type { TestDatabase } from '../support/database.ts';
 import type { Rows } from './observe.ts';
 
 export interface LogRow {
@@ -17,6 +18,7 @@ export interface LogRow {
   op: 'INSERT' | 'UPDATE' | 'DELETE';
   at: string;
   row: Record<string, unknown>;
+  [column: string]: unknown;
 }
 
 const places: LogRow['place'][] = [
@@ -28,7 +30,7 @@ const places: LogRow['place'][] = [
   'process_events',
 ];
 
-export type Sql = <Row extends object>(text: string, values?: unknown[]) => Promise<Row[]>;
+export type Sql = TestDatabase['sql'];
 
 export async function installRecord(sql: Sql): Promise<void> {
   await sql(`

@@ -48,6 +48,12 @@ export function checkRecordedOrder(
     return process;
   }
 
+  function describeStep({ at, call, rows }: Step): string {
+    const { actor, move, answers } = call;
+    if (!byRow.has(move.move)) return `${at} ${actor}: ${JSON.stringify(move)} → ${answers.join('; ')}`;
+    return `${at} ${actor}: ${move.move} ${nameOfClaim(claimOf(rows[0] as LogRow))}`;
+  }
+
   function put(rows: LogRow[]): Set<number> {
     const touched = new Set<number>();
     for (const row of rows) {
@@ -260,7 +266,7 @@ export function checkRecordedOrder(
   judge(0);
   for (const [index, step] of steps.entries()) {
     const { call } = step;
-    done.push(`${step.at} ${call.actor}: ${JSON.stringify(call.move)} → ${call.answers.join('; ')}`);
+    done.push(describeStep(step));
     try {
       makeStep(step);
     } catch (error) {
