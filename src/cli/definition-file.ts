@@ -32,7 +32,7 @@ function describeProblems(file: string, count: number): string {
 }
 
 /** One byte more than a definition may have is enough to refuse it, be it /dev/zero. */
-async function readBounded(file: string): Promise<Buffer> {
+export async function readBounded(file: string): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {

@@ -1,11 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { Command } from 'commander';
-import { SkipjackError } from '../../core/errors.ts';
-import { planLimits } from '../../core/plan.ts';
 import { formatProblem } from '../../definition/format-problem.ts';
 import { parseDefinition } from '../../definition/parse-definition.ts';
 import type { DefinitionProblem } from '../../definition/problem.ts';
-import { outputOption, usage, withExamples } from '../options.ts';
+import { readBounded } from '../definition-file.ts';
+import { outputOption, withExamples } from '../options.ts';
 import { type Format, print } from '../print.ts';
 
 /** What is printed of one file. */
@@ -40,7 +38,7 @@ export function validateCommand(): Command {
 async function validate(files: string[], flags: { output: Format }): Promise<void> {
   // All are read before the first is judged: a file that is not there is a mistake of the command line.
   const sources: { file: string; source: Buffer }[] = [];
-  for (const file of files) sources.push({ file, source: await read(file) });
+  for (const file of files) sources.push({ file, source: await readBounded(file) });
   const verdicts = sources.map(({ file, source }) => judge(file, source));
   await print(verdicts, flags.output, () => verdicts.map(toText).join('\n'));
   if (verdicts.some(({ valid }) => !valid)) process.exitCode = 5;
@@ -56,23 +54,4 @@ function judge(file: string, source: Uint8Array): Verdict {
 function toText({ file, valid, tasks, problems }: Verdict): string {
   if (valid) return `${file}: valid, ${tasks} ${tasks === 1 ? 'task' : 'tasks'}`;
   return problems.map((problem) => formatProblem(problem, { file })).join('\n');
-}
-
-/** One byte more than a definition may have is enough to refuse it, be it /dev/zero. */
-async function read(file: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of file === '-' ? process.stdin : createReadStream(file)) {
-      chunks.push(chunk);
-      bytes += chunk.length;
-      if (bytes > planLimits.sourceBytesMax) break;
-    }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT')
-      throw new SkipjackError('not_found', `There is no file ${file}.`, { cause: error });
-    throw usage(`${file} cannot be read: ${code === 'EISDIR' ? 'it is a directory' : message}.`);
-  }
-  return Buffer.concat(chunks);
 }
