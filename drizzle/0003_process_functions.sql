@@ -139,6 +139,11 @@ begin
     return jsonb_build_object('problems', jsonb_build_array(jsonb_build_object('pointer', '', 'code', 'wrong_type',
       'message', 'the input of a process is an object, not ' || jsonb_typeof(given))));
   end if;
+  -- The library and HTTP take 1 MiB of compact JSON; Postgres writes the same with blanks.
+  if octet_length(given::text) > 2097152 then
+    return jsonb_build_object('problems', jsonb_build_array(jsonb_build_object('pointer', '', 'code', 'too_large',
+      'message', 'the input is larger than 2097152 bytes')));
+  end if;
   if coalesce(rules, 'null') = 'null' then
     return jsonb_build_object('input', given, 'problems', '[]'::jsonb);
   end if;
@@ -442,6 +447,11 @@ union all
 select process_id, at, case when event in ('completed_by_name', 'failed_by_name') then 'task_' else 'process_' end || event,
   task_id, (select name from skipjack.tasks where id = task_id), by, details, 2
 from skipjack.process_events
+union all
+-- A retry opens a process again; that it had failed is known from the retry.
+select process_id, (details ->> 'failed_at')::timestamptz, 'process_failed', null, null, null, null, 6
+from skipjack.process_events
+where event = 'retried'
 union all
 select task.process_id, coalesce(item.started_at, task.started_at), 'task_started', task.id, task.name,
   coalesce(item.worker, task.worker), null, 3

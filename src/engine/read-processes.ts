@@ -62,7 +62,7 @@ const emptyCounts: Record<VisibleTaskState, number> = {
   skipped: 0,
 };
 
-/** Of the outputs that come along, as Postgres stores them: one object of JSON holds no more than 256 MB. */
+/** Of the outputs that come along, as JSON. */
 const outputBytesMax = 2 * 1024 * 1024;
 
 export async function readProcess(db: Database, id: string): Promise<ProcessView | null> {
@@ -77,10 +77,16 @@ export async function readProcess(db: Database, id: string): Promise<ProcessView
     `with own as materialized (
        select id, ordinal, name, state from skipjack.task_status where process_id = $1
      ), last as materialized (
-       select task.id, task.name, sum(coalesce(pg_column_size(task.output), 0)) over (
-         order by pg_column_size(task.output) nulls first, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
+       select task.id, task.name,
+         sum(sized.bytes) over (order by sized.bytes, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
        from skipjack.processes as process
        join skipjack.tasks as task on task.process_id = process.id
+       -- What is stored in more than the bound is not even unpacked.
+       cross join lateral (
+         select case when task.output is null then 0
+           when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
+           else octet_length(task.output::text) end as bytes
+       ) as sized
        where process.id = $1 and process.state = 'completed' and task.dependents is null and task.state = 'completed'
      )
      select ${summaryColumns}, process.definition_id, process.revision, coalesce(given.input, '{}') as input,
@@ -198,7 +204,7 @@ export async function readHistory(
 ): Promise<{ entries: ProcessHistoryEntry[]; last: HistoryPlace | null }> {
   type Row = Omit<ProcessHistoryEntry, 'at'> & { at: Date; written: string; step: number };
   const { rows } = await db.pool.query<Row>(
-    `select at, event, task, task_id, by, details, at::text as written, step from skipjack.process_history
+    `select at, event, task, task_id, by, details, to_char(at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00') as written, step from skipjack.process_history
      where process_id = $1 and (at, step, coalesce(task_id, '${noTask}')) > ($2::timestamptz, $3::integer, $4::uuid)
      order by at, step, coalesce(task_id, '${noTask}') limit ${Number(page.limit)}`,
     [id, ...(page.after ?? ['-infinity', 0, noTask])],

@@ -145,7 +145,7 @@ with recursive ${foundSql}${linesSql}, walk as materialized (
 select
   (select jsonb_agg(answered.task order by answered.number) from answered) as tasks,
   ${known === null ? `(select jsonb_agg(jsonb_build_object('queue', queue, 'priority', priority, 'floor_us', ${microseconds('floor')})) from lines)` : 'null'} as lines,
-  case when not exists (select from taken) then (
+  case when not exists (select from claimed) then (
     select greatest(1, ceil(extract(epoch from min(next.available_at) - now()) * 1000))::float8
     from walk
     cross join lateral (
@@ -157,7 +157,7 @@ select
       limit 1
     ) as next
   ) end as next_due_ms,
-  case when not exists (select from taken) then exists (
+  case when not exists (select from claimed) then exists (
     select from walk
     cross join lateral (
       select

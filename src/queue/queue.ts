@@ -16,6 +16,7 @@ import type {
   SettleResult,
   WorkerInfo,
 } from '../core/task-source.ts';
+import { decodeToken } from '../core/token.ts';
 import type { Database } from '../database/connection.ts';
 import { isDataFault } from '../database/faults.ts';
 import { type RetryCounters, repeatingDatabaseFaults } from '../database/repeat.ts';
@@ -104,7 +105,8 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
   const plans = createPlanCache(db);
   const descriptions = createBatcher({
     flush: (tasks: ToDescribe[]) => describeTasks(db, plans, tasks),
-    itemsMax: 500,
+    // Each may bring a megabyte of input.
+    itemsMax: 100,
     lanes: 2,
     ...faults(),
   });
@@ -161,7 +163,29 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     return place === null ? task : { ...task, ...(await descriptions.add({ place, outputs })) };
   }
 
-  function settleLineOf({ processId }: ClaimOutcome) {
+  /** What cannot be described goes back uncounted, unless its caller knows how to ask for it again. */
+  async function describeAll(
+    taken: TakenTask[],
+    outputs: ClaimRequest['outputs'],
+    { isAskedAgain }: { isAskedAgain: boolean },
+  ): Promise<ClaimedTask[]> {
+    const described = await Promise.allSettled(taken.map((task) => describe(task, outputs)));
+    const failed = described.find((each) => each.status === 'rejected');
+    if (failed === undefined)
+      return described.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
+    if (!isAskedAgain) {
+      for (const task of taken) {
+        const claim = decodeToken(task.token, task.id);
+        if (claim)
+          settleLineOf(claim)
+            .add({ ...claim, kind: 'released' })
+            .catch(() => {});
+      }
+    }
+    throw failed.reason;
+  }
+
+  function settleLineOf({ processId }: Pick<ClaimOutcome, 'processId'>) {
     if (!processId) return settles;
     return processSettles[Number.parseInt(processId.slice(-4), 16) % processLanes] ?? settles;
   }
@@ -190,11 +214,15 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
         },
         { waitMs: request.waitMs, signal: request.signal },
       );
-      return Promise.all(taken.map((task) => describe(task, request.outputs)));
+      return describeAll(taken, request.outputs, {
+        isAskedAgain: request.claimId !== undefined && !request.claimIdIsNew,
+      });
     },
     async claimOne(taskId, part) {
       const result = await claimTask(db, taskId, part);
-      return result.kind === 'claimed' ? { kind: 'claimed', task: await describe(result.task) } : result;
+      if (result.kind !== 'claimed') return result;
+      const [task] = await describeAll([result.task], 'direct', { isAskedAgain: false });
+      return { kind: 'claimed', task: task as ClaimedTask };
     },
     settle: (outcome) => withInvalid(settleLineOf(outcome).add(outcome)),
     heartbeat: (beat) => heartbeats.add(beat),

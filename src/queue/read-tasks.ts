@@ -96,12 +96,18 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
      from skipjack.task_status as status
      join skipjack.tasks as task on task.id = status.id
      left join lateral (
-       select definition.plan -> 'tasks' -> (task.ordinal - 1) as task,
-         array(select definition.plan -> 'tasks' -> (need.ordinal::integer - 1) ->> 'name'
-           from jsonb_array_elements_text(definition.plan -> 'tasks' -> (task.ordinal - 1) -> 'needs') as need (ordinal)) as needs
-       from skipjack.processes as process
-       join skipjack.definitions as definition on definition.id = process.definition_id
-       where process.id = task.process_id
+       select own.task, array(
+         select need.name
+         from jsonb_array_elements_text(own.task -> 'needs') as wanted (ordinal)
+         join skipjack.tasks as need on need.process_id = task.process_id and need.ordinal = wanted.ordinal::integer
+         order by need.ordinal) as needs
+       from (
+         select definition.plan -> 'tasks' -> (task.ordinal - 1) as task
+         from skipjack.processes as process
+         join skipjack.definitions as definition on definition.id = process.definition_id
+         where process.id = task.process_id
+         offset 0
+       ) as own
      ) as planned on true
      where status.id = any ($1::uuid[])`,
     [taskIds, workerGoneAfterMs],

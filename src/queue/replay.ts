@@ -82,7 +82,13 @@ export async function replayDeadLetters(
   );
   const retried = new Set<string | null>();
   for (const processId of new Set(rows.flatMap((row) => row.process_id ?? []))) {
-    if ((await retryProcess(db, processId)).kind === 'retried') retried.add(processId);
+    try {
+      if ((await retryProcess(db, processId)).kind === 'retried') retried.add(processId);
+    } catch (error) {
+      // What was replayed is said; the rest is there for the next call.
+      if (alone.size + retried.size === 0) throw error;
+      break;
+    }
   }
   return rows
     .filter((row) => alone.has(row.task_id) || retried.has(row.process_id))

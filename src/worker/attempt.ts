@@ -32,7 +32,8 @@ export async function runAttempt(
   const disarm = armTimeout(task.timeout_ms, () => stop.abort(new AttemptStopped('timed_out')));
   let ending: Ending;
   try {
-    ending = await executor(await withLargeNeeds(task, readOutput), {
+    const whole = await withLargeNeeds(task, readOutput, stop.signal);
+    ending = await executor(whole, {
       signal: stop.signal,
       killGraceMs,
       heartbeat,
@@ -50,13 +51,37 @@ export async function runAttempt(
   return { outcome, runMs, abandoned: { reason, stillRunning: ending.stillRunning } };
 }
 
+/** Of the outputs that are handed to one attempt: it holds them in memory, and writes them to a file. */
+const needsBytesMax = 128 * 1024 * 1024;
+
+function orStopped<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    value.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}
+
 /** Outputs that were too large to come along with the claim are fetched before the attempt. */
-async function withLargeNeeds(task: ClaimedTask, readOutput: TaskSource['readOutput']): Promise<ClaimedTask> {
+async function withLargeNeeds(
+  task: ClaimedTask,
+  readOutput: TaskSource['readOutput'],
+  signal: AbortSignal,
+): Promise<ClaimedTask> {
   const large = Object.entries(task.large_needs);
   if (large.length === 0) return task;
   const needs = { ...task.needs };
   // One after the other: each may be a megabyte.
-  for (const [name, taskId] of large) needs[name] = await readOutput(taskId);
+  let bytes = 0;
+  for (const [name, taskId] of large) {
+    // A fetch may go on for as long as the server is away; an attempt that was stopped must not begin after it.
+    const output = await orStopped(readOutput(taskId), signal);
+    bytes += Buffer.byteLength(JSON.stringify(output));
+    if (bytes > needsBytesMax)
+      throw new Error(`the outputs that it needs are larger than ${needsBytesMax} bytes`);
+    needs[name] = output;
+  }
   return { ...task, needs, large_needs: {} };
 }
 

@@ -276,6 +276,7 @@ describe('what happened to a process', () => {
       `task_completed | ${open} | tester`,
       'task_failed_by_name | Review Credit | bob',
       'attempt_failed | Review Credit | bob',
+      'process_failed',
       'process_retried | ada',
       'task_started | Review Credit | bob',
       'task_completed_by_name | Review Credit | bob',

@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Database, openDatabase } from '../../src/database/connection.ts';
 import { openQueue } from '../../src/queue/queue.ts';
 import { type Case, drawKind, habitsOf, toWord } from './case.ts';
-import type { Word } from './model.ts';
 import { type ClaimName, type Move, nameOfClaim } from './moves.ts';
 import { type Actor, performMove, type Stage } from './perform.ts';
 import { createRandom, type Random, seedOf } from './random.ts';
 import { lastNumber } from './record.ts';
+import type { Word } from './task-model.ts';
 
 /** A move that was made, and between which numbers of the record. */
 export interface Call {

@@ -1,7 +1,8 @@
 /** A random case from a seed: processes, and how the world treats them. */
 import { drawNeeds, shapes, wideShapes } from './graph.ts';
-import type { ProcessPlan, TaskPlan, Word } from './model.ts';
+import type { ProcessPlan } from './model.ts';
 import { createRandom, type Random } from './random.ts';
+import type { TaskPlan, Word } from './task-model.ts';
 
 export interface Case {
   number: number;

@@ -1,101 +1,36 @@
 /**
- * One process, in memory: what the design says of it, in the plainest way there is. It imports nothing, knows no
+ * One process, in memory: what the design says of it, in the plainest way there is. It imports nothing of ours, knows no
  * table and no batch, counts nothing that it could look up, and after every move looks at everything anew.
  *
  * Each move answers what the product must answer. Refused moves change nothing; `changes` counts the others.
  * Time is not in it, but for an order: `now` is a number that grows from move to move.
  */
+import {
+  type Claim,
+  copyOf,
+  countsAs,
+  failedForGood,
+  type Holder,
+  isLive,
+  isMet,
+  judge,
+  nameOf,
+  newTask,
+  type Task,
+  type TaskPlan,
+  type TaskState,
+  type Verdict,
+  type Word,
+} from './task-model.ts';
 
-export type TaskState = 'pending' | 'active' | 'completed' | 'failed' | 'cancelled';
 export type ProcessState = 'running' | 'failing' | 'cancelling' | 'completed' | 'failed' | 'cancelled';
-
-export interface TaskPlan {
-  /** Its place in the plan, from 1. */
-  ordinal: number;
-  name: string;
-  queue: string;
-  priority: number;
-  needs: number[];
-  attemptsMax: number;
-  /** A retry comes after a pause that nobody waits for; otherwise at once. */
-  retriesLater: boolean;
-  hasTimeout: boolean;
-  /** A failure counts as met for those that need it. */
-  continueOnError: boolean;
-}
 
 export interface ProcessPlan {
   failFast: boolean;
   tasks: TaskPlan[];
 }
 
-export interface Holder {
-  worker: string;
-  /** Takes no grace, so the server ends its attempts: a lease of a started one ends with its deadline. */
-  graceless: boolean;
-}
-
-export interface Claim extends Holder {
-  no: number;
-  started: boolean;
-  /** The lease ran out, and nobody has acted on it yet. */
-  expired: boolean;
-  pastDeadline: boolean;
-  /** It beat past its deadline, and was told to stop. */
-  overdue: boolean;
-  stopAsked: boolean;
-}
-
-/** What ends an attempt: a worker's word, or the reaper's (`lost`). */
-export interface Word {
-  kind: 'completed' | 'failed' | 'timed_out' | 'cancelled' | 'released' | 'lost';
-  /** False: trying again is no use. */
-  retry?: boolean;
-  /** Of a release: not before a long pause. */
-  later?: boolean;
-  /** The output, or the code of the error. */
-  says?: string;
-}
-
-type Verdict = 'completed' | 'failed' | 'lost_too_often' | 'cancelled' | 'retry' | 'again';
-
-/** A claim that is over. */
-interface Past {
-  word: Word['kind'];
-  verdict: Verdict;
-  /** Its line among the task's attempts. */
-  recorded: string | null;
-  /** Of the task, between two retries of its process. */
-  life: number;
-}
-
-export interface Task {
-  plan: TaskPlan;
-  state: TaskState;
-  /** How often it was begun anew. */
-  life: number;
-  /** Of the last claim; never goes down. */
-  claimNo: number;
-  claim: Claim | null;
-  failures: number;
-  losses: number;
-  /** When it came into its line, or was made due. */
-  dueAt: number;
-  /** It waits for a time, as after a failure. */
-  later: boolean;
-  /** Whose outcome ended it. */
-  endedBy: string | null;
-  output: string | null;
-  error: string | null;
-  letter: { reason: 'failed' | 'lost_too_often'; replayed: boolean; replays: number } | null;
-  attempts: { claimNo: number; attempt: number; outcome: string }[];
-  past: Map<number, Past>;
-}
-
 export type NamedEnd = { kind: 'completed' | 'failed'; by: string; says: string };
-
-/** The loss that ends a task. */
-const lossesMax = 5;
 
 /** A move that the model does not allow where the product made it. */
 export class Impossible extends Error {}
@@ -112,23 +47,7 @@ export class ProcessModel {
   constructor(plan: ProcessPlan, now: number, count: (what: string) => void = () => {}) {
     this.plan = plan;
     this.#count = count;
-    this.tasks = plan.tasks.map((task) => ({
-      plan: task,
-      state: 'pending',
-      life: 0,
-      claimNo: 0,
-      claim: null,
-      failures: 0,
-      losses: 0,
-      dueAt: 0,
-      later: false,
-      endedBy: null,
-      output: null,
-      error: null,
-      letter: null,
-      attempts: [],
-      past: new Map(),
-    }));
+    this.tasks = plan.tasks.map(newTask);
     this.#follow(now);
   }
 
@@ -139,13 +58,7 @@ export class ProcessModel {
     copy.paused = this.paused;
     copy.events = [...this.events];
     copy.changes = this.changes;
-    copy.tasks = this.tasks.map((task) => ({
-      ...task,
-      claim: task.claim && { ...task.claim },
-      letter: task.letter && { ...task.letter },
-      attempts: [...task.attempts],
-      past: new Map(task.past),
-    }));
+    copy.tasks = this.tasks.map(copyOf);
     return copy;
   }
 
@@ -181,8 +94,6 @@ export class ProcessModel {
   isClaimable(task: Task): boolean {
     return task.state === 'active' && task.claim === null && !task.later && !this.paused;
   }
-
-  // What happens to a claim.
 
   claim(ordinal: number, holder: Holder & { started: boolean }): Claim {
     const task = this.task(ordinal);
@@ -267,40 +178,6 @@ export class ProcessModel {
     this.#follow(now);
     return `settled ${state}`;
   }
-
-  /**
-   * What may be said to a word about a claim that is over. The same word again is told that it was settled so;
-   * anything else is refused. An outcome is known by its traces, so where two outcomes left the same ones, or later
-   * moves have covered them, either answer will do: nothing depends on it.
-   */
-  toldOfOld(ordinal: number, no: number, word: Word): string[] {
-    const task = this.task(ordinal);
-    const refused = isLive(task) ? 'lease_lost' : `already_settled ${task.state}`;
-    const repeated = `repeated ${task.state}`;
-    const past = task.past.get(no);
-    if (!past) return [refused];
-    const isSame = past.word === word.kind;
-    const isLast = task.claimNo === no;
-    switch (word.kind) {
-      case 'completed':
-        return [past.verdict === 'completed' ? repeated : refused];
-      case 'failed':
-      case 'timed_out':
-        if (past.recorded === word.kind || (past.recorded === 'cancelled' && isSame)) return [repeated];
-        return past.recorded === 'cancelled' ? [repeated, refused] : [refused];
-      case 'released':
-      case 'cancelled':
-        if (past.verdict === 'cancelled')
-          return isSame && isLast && past.life === task.life ? [repeated] : [repeated, refused];
-        if (past.verdict === 'again' && past.recorded === null)
-          return isSame && isLast ? [repeated] : [repeated, refused];
-        return [refused];
-      case 'lost':
-        return [repeated, refused];
-    }
-  }
-
-  // What people do.
 
   cancel(): string {
     if (this.state === 'cancelling' || this.state === 'cancelled') {
@@ -520,43 +397,4 @@ export class ProcessModel {
     }
     return hasMoved;
   }
-}
-
-export function isLive(task: Task): boolean {
-  return task.state === 'pending' || task.state === 'active';
-}
-
-function isMet(need: Task): boolean {
-  return need.state === 'completed' || (need.state === 'failed' && need.plan.continueOnError);
-}
-
-function failedForGood(task: Task): boolean {
-  return task.state === 'failed' && !task.plan.continueOnError;
-}
-
-/**
- * A loss costs nothing before the start, and is a timeout where the worker hung or leaves timeouts to the server.
- * Who stops without being asked gives the task back.
- */
-function countsAs(word: Word, claim: Claim, plan: TaskPlan): string {
-  if (word.kind === 'cancelled') return 'released';
-  if (word.kind !== 'lost') return word.kind;
-  if (!claim.started) return 'released';
-  return claim.overdue || (claim.graceless && plan.hasTimeout) ? 'timed_out' : 'lost';
-}
-
-function judge(word: Word, counts: string, task: Task, claim: Claim): Verdict {
-  if (word.kind === 'completed') return 'completed';
-  if (claim.stopAsked) return 'cancelled';
-  if (counts === 'released') return 'again';
-  if (counts === 'lost') return task.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
-  return word.retry !== false && task.failures + 1 < task.plan.attemptsMax ? 'retry' : 'failed';
-}
-
-/** For the count of what occurred. */
-function nameOf(word: Word, claim: Claim): string {
-  if (word.kind === 'failed' && word.retry === false) return 'failed, no retry wanted';
-  if (word.kind !== 'lost') return word.kind;
-  if (!claim.started) return 'lost before its start';
-  return claim.overdue ? 'lost past its deadline' : 'lost';
 }

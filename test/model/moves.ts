@@ -1,5 +1,6 @@
 /** Moves as plain data, so that a list of them can be printed and compared; and what the model says to each. */
-import type { Holder, NamedEnd, ProcessModel, Word } from './model.ts';
+import type { NamedEnd, ProcessModel } from './model.ts';
+import { type Holder, toldOfOld, type Word } from './task-model.ts';
 
 /** A claim of a task, by the places of its process and of itself. */
 export interface ClaimName {
@@ -181,7 +182,7 @@ export function settleIn(
   return words.map(({ process, task, no, word }, index) => {
     const settled = answers[index];
     if (settled) return [settled];
-    const told = (models[process] as ProcessModel).toldOfOld(task, no, word);
+    const told = toldOfOld((models[process] as ProcessModel).task(task), no, word);
     if (told.length === 1) count(`outcome refused: ${told[0]?.replace(/ .*/, '')}`);
     return told;
   });

@@ -1,7 +1,8 @@
 /** The whole observable state of a process, told in the same words by the model and by the rows. */
 import type pg from 'pg';
-import { isLive, type ProcessModel, type Task } from './model.ts';
+import type { ProcessModel } from './model.ts';
 import type { Stage } from './perform.ts';
+import { isLive, type Task } from './task-model.ts';
 
 /** Rows as Postgres writes them into JSON. */
 export interface Rows {

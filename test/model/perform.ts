@@ -14,8 +14,9 @@ import { replayDeadLetter } from '../../src/queue/replay.ts';
 import { type ClaimOutcome, settleTasks } from '../../src/queue/settle.ts';
 import type { TestDatabase } from '../support/database.ts';
 import type { Case } from './case.ts';
-import type { Holder, ProcessPlan, Word } from './model.ts';
+import type { ProcessPlan } from './model.ts';
 import { type ClaimName, type Move, nameOfClaim } from './moves.ts';
+import type { Holder, Word } from './task-model.ts';
 
 /** Where a case's rows are. */
 export interface Stage {

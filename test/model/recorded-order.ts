@@ -11,6 +11,7 @@ import type { Stage } from './perform.ts';
 import { createShadow, type LogRow, subjectOf } from './record.ts';
 import { countEnd, Disagreement } from './sequential.ts';
 import type { Tally } from './tally.ts';
+import { toldOfOld } from './task-model.ts';
 
 /** What took effect at once. */
 interface Step {
@@ -179,9 +180,8 @@ export function checkRecordedOrder(
       call,
       what: `${JSON.stringify(call.move.words[index])} was told ${answer}`,
       isRight() {
-        const model = models[process] as ProcessModel;
-        if (model.task(task).claim?.no === no) return false;
-        return model.toldOfOld(task, no, word).includes(answer);
+        const now = (models[process] as ProcessModel).task(task);
+        return now.claim?.no !== no && toldOfOld(now, no, word).includes(answer);
       },
     });
   }

@@ -1,8 +1,9 @@
 /** A scenario, drawn move by move from where the models stand. */
 import { type Case, drawKind, habitsOf, toWord } from './case.ts';
-import type { NamedEnd, ProcessModel, Task } from './model.ts';
+import type { NamedEnd, ProcessModel } from './model.ts';
 import { type ClaimName, claimables, expiredClaims, type Move } from './moves.ts';
 import type { Random } from './random.ts';
+import type { Task } from './task-model.ts';
 
 const workers = [
   { worker: 'w1', graceless: false },

@@ -4,7 +4,7 @@
  * What we did not foresee is a 500 that tells the caller nothing but the id under which it was logged.
  */
 import { type ErrorCode, errorCatalogue, type Problem, SkipjackError } from '../../core/errors.ts';
-import { isConnectionFault, isDataFault } from '../../database/faults.ts';
+import { isConnectionFault, isDataFault, isLockTimeout, isRepeatable } from '../../database/faults.ts';
 
 export const problemType = 'application/problem+json';
 
@@ -29,6 +29,12 @@ export function toSkipjackError(error: unknown): SkipjackError {
   if (error instanceof SkipjackError) return error;
   if (isConnectionFault(error)) {
     return new SkipjackError('database_unreachable', 'The database does not answer. Try again in a second.', {
+      cause: error,
+    });
+  }
+  // Nothing happened, and the same again may succeed.
+  if (isRepeatable(error) || isLockTimeout(error)) {
+    return new SkipjackError('overloaded', "Two transactions were in each other's way. Try again.", {
       cause: error,
     });
   }

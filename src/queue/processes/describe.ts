@@ -13,8 +13,9 @@ import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';
 import type { PlanCache } from './plans.ts';
 
-/** Of the outputs that come along with one task, as JSON. */
+/** Of the outputs that come along with one task, and with all that are described at once, as JSON. */
 const outputBytesMax = 1024 * 1024;
+const outputBytesOfAllMax = 16 * outputBytesMax;
 
 export interface ToDescribe {
   place: Place;
@@ -32,11 +33,13 @@ interface ProcessRow {
 }
 
 interface OutputRow {
-  wanted_by: number;
+  process_id: string;
+  ordinal: number;
   id: string;
   name: string;
+  bytes: number;
+  /** Null, whatever it is, when it is too large to come along with anything. */
   output: Json;
-  is_large: boolean;
 }
 
 /** Answers in the order of `tasks`. */
@@ -46,54 +49,74 @@ export async function describeTasks(
   tasks: ToDescribe[],
 ): Promise<Described[]> {
   const known = await plans.get(tasks.map(({ place }) => place.definition_id));
-  const wanted = tasks.map(({ place, outputs }, number) => ({
-    number,
-    process_id: place.process_id,
-    ordinals: ordinalsBefore(known.get(place.definition_id), place.ordinal, outputs),
-  }));
-  const { rows } = await db.pool.query<{ processes: ProcessRow[] | null; outputs: OutputRow[] | null }>(
-    `with wanted as materialized (
-       select * from jsonb_to_recordset($2::jsonb) as wanted (number integer, process_id uuid, ordinals integer[])
-     ), found as materialized (
-       select wanted.number, task.id, task.name, task.ordinal,
-         sum(task.bytes) over (
-           partition by wanted.number order by task.bytes, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
-       from wanted
-       cross join lateral unnest(wanted.ordinals) as need (ordinal)
-       cross join lateral (
-         select task.id, task.name, task.ordinal, coalesce(octet_length(task.output::text), 0) as bytes
-         from skipjack.tasks as task
-         where task.process_id = wanted.process_id and task.ordinal = need.ordinal and task.state = 'completed'
-         limit 1
-       ) as task
-     )
-     select
-       (select jsonb_agg(jsonb_build_object('id', process.id, 'definition', process.name, 'version', definition.version,
-          'input', coalesce(given.input, '{}')))
-        from skipjack.processes as process
-        join skipjack.definitions as definition on definition.id = process.definition_id
-        left join skipjack.process_inputs as given on given.process_id = process.id
-        where process.id = any ($1::uuid[])) as processes,
-       (select jsonb_agg(jsonb_build_object('wanted_by', found.number, 'id', found.id, 'name', found.name,
-          'is_large', found.is_large, 'output', case when not found.is_large then (
-            select output from skipjack.tasks where id = found.id) end) order by found.ordinal)
-        from found) as outputs`,
-    [[...new Set(tasks.map(({ place }) => place.process_id))], JSON.stringify(wanted)],
+  const needed = tasks.map(({ place, outputs }) =>
+    ordinalsBefore(known.get(place.definition_id), place.ordinal, outputs),
   );
-  const processes = new Map((rows[0]?.processes ?? []).map((row) => [row.id, row]));
-  const outputs = tasks.map((): OutputRow[] => []);
-  for (const row of rows[0]?.outputs ?? []) outputs[row.wanted_by]?.push(row);
-  return tasks.map(({ place }, number) => {
+  const [processes, found] = await Promise.all([
+    readProcessContexts(db, [...new Set(tasks.map(({ place }) => place.process_id))]),
+    readOutputs(db, new Map(tasks.flatMap(({ place }, index) => keysOf(place, needed[index] ?? [])))),
+  ]);
+  let left = outputBytesOfAllMax;
+  return tasks.map(({ place }, index) => {
     const planned = known.get(place.definition_id)?.tasks[place.ordinal - 1];
-    const own = outputs[number] ?? [];
+    const own = keysOf(place, needed[index] ?? []).flatMap(([key]) => found.get(key) ?? []);
+    const small = new Set<OutputRow>();
+    let leftOfTask = outputBytesMax;
+    for (const row of own.toSorted((one, other) => one.bytes - other.bytes)) {
+      leftOfTask -= row.bytes;
+      left -= row.bytes;
+      if (leftOfTask < 0 || left < 0) break;
+      small.add(row);
+    }
     return {
       spec: readSpec(planned?.spec ?? null),
       input: planned?.input ?? null,
       process: processes.get(place.process_id) ?? null,
-      needs: Object.fromEntries(own.filter((row) => !row.is_large).map((row) => [row.name, row.output])),
-      large_needs: Object.fromEntries(own.filter((row) => row.is_large).map((row) => [row.name, row.id])),
+      needs: Object.fromEntries(own.filter((row) => small.has(row)).map((row) => [row.name, row.output])),
+      large_needs: Object.fromEntries(own.filter((row) => !small.has(row)).map((row) => [row.name, row.id])),
     };
   });
+}
+
+function keysOf({ process_id }: Place, ordinals: number[]): [string, [string, number]][] {
+  return ordinals.map((ordinal) => [`${ordinal} ${process_id}`, [process_id, ordinal]]);
+}
+
+async function readProcessContexts(db: Database, ids: string[]): Promise<Map<string, ProcessRow>> {
+  const { rows } = await db.pool.query<ProcessRow>(
+    `select process.id, process.name as definition, definition.version, coalesce(given.input, '{}') as input
+     from skipjack.processes as process
+     join skipjack.definitions as definition on definition.id = process.definition_id
+     left join skipjack.process_inputs as given on given.process_id = process.id
+     where process.id = any ($1::uuid[])`,
+    [ids],
+  );
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** Each once, however many need it. What is stored in more than the bound is not even unpacked. */
+async function readOutputs(
+  db: Database,
+  wanted: Map<string, [string, number]>,
+): Promise<Map<string, OutputRow>> {
+  if (wanted.size === 0) return new Map();
+  const { rows } = await db.pool.query<OutputRow>(
+    `select task.process_id, task.ordinal, task.id, task.name, sized.bytes,
+       case when sized.bytes <= ${outputBytesMax} then task.output end as output
+     from unnest($1::uuid[], $2::integer[]) as wanted (process_id, ordinal)
+     cross join lateral (
+       select * from skipjack.tasks
+       where process_id = wanted.process_id and ordinal = wanted.ordinal and state = 'completed'
+       limit 1
+     ) as task
+     cross join lateral (
+       select case when task.output is null then 0
+         when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
+         else octet_length(task.output::text) end as bytes
+     ) as sized`,
+    [[...wanted.values()].map(([id]) => id), [...wanted.values()].map(([, ordinal]) => ordinal)],
+  );
+  return new Map(rows.map((row) => [`${row.ordinal} ${row.process_id}`, row]));
 }
 
 /** Ordinals of the direct needs, or of all that the task follows from. */

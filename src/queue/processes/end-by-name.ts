@@ -75,6 +75,8 @@ export async function endTaskByName(
         ...(outcome.kind === 'failed' ? { retry: false } : {}),
       },
     ]);
+    if (settled.settled[0]?.state !== outcome.kind)
+      throw new Error(`task ${taskId} was to be ${outcome.kind}, and is ${settled.settled[0]?.state}`);
     hints = settled.hints;
     return { kind: 'ended', taskId, repeated: false };
   });

@@ -13,6 +13,8 @@ export interface LockedProcess {
   paused: boolean;
   fail_fast: boolean;
   revision: number;
+  /** To the microsecond. */
+  finished_at: string | null;
 }
 
 export async function lockProcesses(tx: Transaction, ids: string[]): Promise<void> {
@@ -25,10 +27,27 @@ export async function lockProcesses(tx: Transaction, ids: string[]): Promise<voi
 export async function lockProcess(tx: Transaction, id: string): Promise<LockedProcess | null> {
   await lockProcesses(tx, [id]);
   const { rows } = await tx.query<Omit<LockedProcess, 'revision'> & { revision: string }>(
-    'select id, state, paused, fail_fast, revision from skipjack.processes where id = $1',
+    `select id, state, paused, fail_fast, revision,
+       to_char(finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as finished_at
+     from skipjack.processes where id = $1`,
     [id],
   );
   return rows[0] ? { ...rows[0], revision: Number(rows[0].revision) } : null;
+}
+
+/**
+ * Locks the items of the active tasks of locked processes, in the order of their ids, as settle does. Who claims
+ * them meanwhile is seen by the next statement.
+ */
+export async function lockItems(tx: Transaction, processIds: string[]): Promise<void> {
+  await tx.query(
+    `select
+     from (
+       select id from skipjack.tasks where process_id = any ($1::uuid[]) and state = 'active' order by id
+     ) as task
+     cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
+    [processIds],
+  );
 }
 
 /** What a move on a process may bring along: who asks, and which revision they have seen. */

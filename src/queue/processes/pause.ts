@@ -1,7 +1,7 @@
 /** Pausing a process: none of its tasks is handed out until it is resumed; what runs goes on. */
 import { type Database, inTransaction } from '../../database/connection.ts';
 import { recordEvent } from './events.ts';
-import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
+import { lockItems, lockProcess, type MoveOptions, requireRevision } from './lock.ts';
 
 export type PauseProcessResult =
   /** Also when it was so before. */
@@ -25,18 +25,12 @@ export async function setProcessPaused(
       paused,
     ]);
     await recordEvent(tx, { processId: id, event: paused ? 'paused' : 'resumed', by: options.by });
-    // In the order of their ids, as settle locks them; the update then waits for nobody.
-    await tx.query(
-      `select
-       from (select id from skipjack.tasks where process_id = $1 and state = 'active' order by id) as task
-       cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
-      [id],
-    );
+    await lockItems(tx, [id]);
     const { rows } = await tx.query<{ queue: string; priority: number }>(
       `with held as (
          update skipjack.queue_items as item set held = $2
-         from skipjack.tasks as task
-         where task.process_id = $1 and task.state = 'active' and item.task_id = task.id
+         where item.task_id = any (array(
+           select id from skipjack.tasks where process_id = $1 and state = 'active'))
          returning item.queue, item.priority
        )
        select distinct queue, priority from held`,

@@ -47,7 +47,7 @@ export async function retryLocking(
     processId: id,
     event: 'retried',
     by: options.by,
-    details: { failed: failed.slice(0, 100) },
+    details: { failed: failed.slice(0, 100), failed_at: process.finished_at },
   });
   const revived = await tx.query<{ queue: string; priority: number }>(
     `with clock as materialized (

@@ -7,6 +7,7 @@
  */
 import type { Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
+import { lockItems } from './lock.ts';
 
 /** Answers the hints to give after the commit. */
 export async function stopProcesses(
@@ -34,26 +35,19 @@ interface Stopped {
 }
 
 async function stopWhole(tx: Transaction, ids: string[]): Promise<Hint[]> {
-  await tx.query(
-    `select
-     from (
-       select id from skipjack.tasks where process_id = any ($1::uuid[]) and state = 'active' order by id
-     ) as task
-     cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
-    [ids],
-  );
+  await lockItems(tx, ids);
   const { rows } = await tx.query<Stopped>(
     `with clock as materialized (
        select clock_timestamp() as at
      ), live as materialized (
        select id, process_id, state from skipjack.tasks where process_id = any ($1::uuid[]) and state in ('pending', 'active')
      ), waiting as (
-       delete from skipjack.queue_items as item using live
-       where item.task_id = live.id and item.worker is null
+       delete from skipjack.queue_items as item
+       where item.task_id = any (array(select id from live)) and item.worker is null
        returning item.task_id, item.claim_no, item.failures, item.losses, item.awaited
      ), flagged as (
-       update skipjack.queue_items as item set cancel_requested = true from live
-       where item.task_id = live.id and item.worker is not null
+       update skipjack.queue_items as item set cancel_requested = true
+       where item.task_id = any (array(select id from live)) and item.worker is not null
        returning item.worker
      ), ended as (
        update skipjack.tasks as task set state = 'cancelled', finished_at = clock.at,
@@ -81,7 +75,10 @@ async function cancelBehindFailures(tx: Transaction, ids: string[]): Promise<Hin
        select task.process_id, dependent.ordinal
        from skipjack.tasks as task
        cross join lateral unnest(task.dependents) as dependent (ordinal)
+       -- Behind failures of before nothing is pending any more, so the walk begins at the new ones.
+       join skipjack.tasks as next on next.process_id = task.process_id and next.ordinal = dependent.ordinal
        where task.process_id = any ($1::uuid[]) and task.state = 'failed' and not task.continue_on_error
+         and next.state = 'pending'
        union
        select behind.process_id, dependent.ordinal
        from behind

@@ -23,7 +23,12 @@ export async function makeExchangeFolder({
 }: Pick<ClaimedTask, 'input' | 'process' | 'needs'>): Promise<ExchangeFolder> {
   const path = await mkdtemp(join(tmpdir(), 'skipjack-'));
   const inputPath = join(path, 'input.json');
-  await writeFile(inputPath, JSON.stringify({ input, process, needs }), { mode: 0o600 });
+  try {
+    await writeFile(inputPath, JSON.stringify({ input, process, needs }), { mode: 0o600 });
+  } catch (error) {
+    await rm(path, { recursive: true, force: true }).catch(() => {});
+    throw error;
+  }
   return { path, inputPath, outputPath: join(path, 'output.json') };
 }
 
