@@ -114,6 +114,31 @@ describe('fork and join', () => {
     expect(task.large_needs).toEqual({ a: await taskIdOf(database, id, 'a') });
   });
 
+  test('an output that many need comes along with some of them; the others are told where it is', async ({
+    database,
+  }) => {
+    const names = Array.from({ length: 40 }, (_, index) => `needs it ${index}`);
+    const graph = { a: [], ...Object.fromEntries(names.map((name) => [name, ['a']])) };
+    const id = await start(database, graph);
+    const output = 'x'.repeat(900_000);
+    await run(database, id, 'a', completes(output));
+    const tasks = await claim(database, { limit: 40 });
+    expect(tasks.length).toBe(40);
+    const whole = tasks.filter((task) => task.needs.a === output);
+    const told = tasks.filter((task) => 'a' in task.large_needs);
+    expect(whole.length + told.length).toBe(40);
+    expect([whole.length > 0, told.length > 0]).toEqual([true, true]);
+  });
+
+  test('a claim that cannot be described gives its tasks back, uncounted', async ({ database }) => {
+    const id = await start(database, { a: [] });
+    await database.sql('alter table skipjack.process_inputs rename to hidden');
+    await expect(claim(database)).rejects.toThrow('process_inputs');
+    await database.sql('alter table skipjack.hidden rename to process_inputs');
+    const [task] = await claim(database, { waitMs: 10_000 });
+    expect(task).toMatchObject({ process: { id }, attempt: 1 });
+  });
+
   test('a failure that is to be continued counts as an end, leaves no dead letter and no output', async ({
     database,
   }) => {
