@@ -248,10 +248,15 @@ export class ProcessModel {
 
   /** Replaying the dead letter of a process's task is retrying the process. */
   replay(ordinal: number, now: number): string {
-    const { letter } = this.task(ordinal);
+    const { letter, plan } = this.task(ordinal);
     if (!letter || letter.replayed) {
       this.#count('replay refused');
       return letter ? 'already_replayed' : 'not_found';
+    }
+    // Lost too often, but its process went on without it.
+    if (plan.continueOnError) {
+      this.#count('replay refused: tolerated');
+      return 'tolerated';
     }
     if (this.state !== 'failed') {
       this.#count('replay refused: process not failed');
