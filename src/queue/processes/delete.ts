@@ -18,14 +18,19 @@ export async function deleteProcess(
     if (!process) return { kind: 'not_found' };
     requireRevision(process, options);
     if (!hasProcessEnded(process.state)) return { kind: 'not_ended', state: process.state };
-    // By an array of ids: where it believes that nothing ever failed, Postgres would walk every attempt in a join.
+    // By their places: where it believes that little ever failed, Postgres would rather read every letter and attempt.
+    // They do not move: whoever changes them holds the process.
     await tx.query(
       `with gone as (
          delete from skipjack.tasks where process_id = $1 returning id
        ), letters as (
-         delete from skipjack.dead_letters where task_id = any (array(select id from gone))
+         delete from skipjack.dead_letters where ctid = any (array(
+           select letter.ctid from gone
+           cross join lateral (select ctid from skipjack.dead_letters where task_id = gone.id offset 0) as letter))
        ), tries as (
-         delete from skipjack.attempts where task_id = any (array(select id from gone))
+         delete from skipjack.attempts where ctid = any (array(
+           select attempt.ctid from gone
+           cross join lateral (select ctid from skipjack.attempts where task_id = gone.id offset 0) as attempt))
        ), events as (
          delete from skipjack.process_events where process_id = $1
        ), inputs as (
