@@ -111,7 +111,8 @@ export { type ErrorCode, errorCatalogue, type Problem, SkipjackError } from './c
 export type { Json } from './core/json.ts';
 export type { InputRule, Plan, PlannedTask } from './core/plan.ts';
 export type { ProcessState } from './core/process.ts';
-export type { NewTask, RetryPolicy, Spec, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
+export type { Spec } from './core/spec.ts';
+export type { NewTask, RetryPolicy, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
 /**
  * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
  *

@@ -1,6 +1,6 @@
 /** From the queue's words to those of HTTP. */
 import { formatDuration } from '../core/durations.ts';
-import type { Spec } from '../core/task.ts';
+import type { Spec } from '../core/spec.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import type { DeadLetterView } from '../queue/dead-letters.ts';
 import type { TaskView } from '../queue/read-tasks.ts';

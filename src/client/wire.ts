@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { claimedTaskSchema } from '../api/schemas/claim.ts';
 import { formatDuration, parseDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
-import type { NewTask, Spec, TaskError } from '../core/task.ts';
+import type { Spec } from '../core/spec.ts';
+import type { NewTask, TaskError } from '../core/task.ts';
 import type { TaskInput } from '../core/task-input.ts';
 import type {
   ClaimedTask,

@@ -3,7 +3,8 @@
  * queue read; `definition/` makes it from text.
  */
 import type { Json } from './json.ts';
-import type { RetryPolicy, Spec } from './task.ts';
+import type { Spec } from './spec.ts';
+import type { RetryPolicy } from './task.ts';
 
 export interface Plan {
   name: string | null;

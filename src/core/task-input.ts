@@ -8,7 +8,8 @@ import { durationPattern, parseDuration } from './durations.ts';
 import { type Problem, SkipjackError } from './errors.ts';
 import { newId } from './ids.ts';
 import { escapePointer, findJsonProblem, findTextProblem, type Json } from './json.ts';
-import { defaultRetry, type NewTask, type Spec } from './task.ts';
+import type { Spec } from './spec.ts';
+import { defaultRetry, type NewTask } from './task.ts';
 
 export const inputBytesMax = 1024 * 1024;
 

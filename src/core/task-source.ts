@@ -1,5 +1,7 @@
 import type { Json } from './json.ts';
-import type { NewTask, Spec, TaskError } from './task.ts';
+import type { SecretText } from './secret-text.ts';
+import type { Spec } from './spec.ts';
+import type { NewTask, TaskError } from './task.ts';
 
 /** A task in the hands of a worker. */
 export interface ClaimedTask {
@@ -12,7 +14,8 @@ export interface ClaimedTask {
   name: string;
   queue: string;
   priority: number;
-  spec: Spec | null;
+  /** References to secrets are taken apart; the worker puts the values in. */
+  spec: Spec<SecretText> | null;
   input: Json;
   labels: Record<string, string> | null;
   /** The process it belongs to. */
@@ -71,21 +74,27 @@ export interface ClaimFilter {
   label?: string;
 }
 
+/** What an attempt took, as far as its worker can tell. */
+export interface Figures {
+  exitCode?: number | null;
+  runMs?: number | null;
+  cpuMs?: number | null;
+  memoryPeakBytes?: number | null;
+}
+
 /** What ended the attempt, in a worker's words. */
 export type Outcome =
-  | { kind: 'completed'; output: Json; exitCode?: number | null; runMs?: number | null }
-  | {
+  | ({ kind: 'completed'; output: Json } & Figures)
+  | ({
       kind: 'failed' | 'timed_out';
       error: TaskError;
       /** False: final, whatever the retry policy says. */
       retry?: boolean;
       /** What the attempt had put out, for people to look at. */
       output?: Json;
-      exitCode?: number | null;
-      runMs?: number | null;
-    }
+    } & Figures)
   /** Stopped because somebody asked for the task to be cancelled. */
-  | { kind: 'cancelled'; output?: Json; exitCode?: number | null; runMs?: number | null }
+  | ({ kind: 'cancelled'; output?: Json } & Figures)
   /** Given back unspent; with `delayMs` not before that, so that what this worker cannot run does not spin. */
   | { kind: 'released'; delayMs?: number };
 
@@ -113,6 +122,8 @@ export interface Lease {
   token: string;
   /** True: the attempt has started (matters for a task held ahead). */
   started: boolean;
+  /** How far it is, if that has changed: small JSON, a number is per cent. */
+  progress?: Json;
 }
 
 export type HeartbeatResult =
@@ -123,6 +134,33 @@ export type HeartbeatResult =
   | { kind: 'stop'; reason: 'cancelled' | 'timed_out' }
   /** The claim is no longer ours. Stop the attempt and say nothing. */
   | { kind: 'gone' };
+
+/** A line of an attempt's log. */
+export interface LogLine {
+  /** How long before the chunk is handed over it was said: the database's clock says when that was. */
+  agoMs: number;
+  /** `skipjack`: what the worker itself says, of a pull or of lines that were cut. */
+  stream: 'stdout' | 'stderr' | 'skipjack';
+  /** Which part of a container task spoke: `pre download`, `post 1`, `sidecar db`; null: the task's own program. */
+  part: string | null;
+  /** Without its newline. */
+  text: string;
+}
+
+export interface LogChunk {
+  id: string;
+  token: string;
+  /** The number of the first line, counted from 1 in each claim, so that the same chunk twice counts once. */
+  firstLine: number;
+  lines: LogLine[];
+}
+
+export type LogResult =
+  | { kind: 'kept' }
+  /** The log of this claim has grown to the server's bound; nothing more of it is kept. */
+  | { kind: 'full' }
+  /** Somebody else may hold the task, or it has ended; nothing was kept. */
+  | { kind: 'lease_lost' };
 
 export type EnqueueResult =
   | { kind: 'created'; id: string }
@@ -164,6 +202,13 @@ export interface TaskSource {
   enqueue(tasks: NewTask[]): Promise<EnqueueResult[]>;
   /** The output of an ended task: one that was too large to come along with a claim. */
   readOutput(taskId: string): Promise<Json>;
+  /**
+   * Adds to the logs of claims; answers in the order of `chunks`. Not repeated by itself: who calls knows how old
+   * its lines are when it calls again.
+   */
+  appendLogs(chunks: LogChunk[]): Promise<LogResult[]>;
+  /** Whether each of these claims is still held; and the id of the database that says so. */
+  findHeld(claims: { id: string; token: string }[]): Promise<{ instance: string; held: boolean[] }>;
   /** Says that this worker lives. Called every few seconds. */
   announceWorker(worker: WorkerInfo): Promise<void>;
   removeWorker(id: string): Promise<void>;

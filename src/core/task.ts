@@ -1,4 +1,5 @@
 import type { Json } from './json.ts';
+import type { Spec } from './spec.ts';
 
 /** `tasks.state`. See the drawing in `queue/README.md`. */
 export const taskStates = ['pending', 'active', 'completed', 'failed', 'cancelled', 'skipped'] as const;
@@ -21,29 +22,6 @@ export const endedTaskStates = ['completed', 'failed', 'cancelled', 'skipped'] a
 
 export function hasEnded(state: TaskState | VisibleTaskState): boolean {
   return (endedTaskStates as readonly string[]).includes(state);
-}
-
-/** What a task runs; a task without one waits for whoever claims it. */
-export type Spec =
-  | { type: 'command'; command: string; args: string[]; env?: Record<string, string> }
-  | { type: 'run'; run: string; env?: Record<string, string> }
-  | { type: 'handler'; handler: string };
-
-/** A spec as people wrote it: Postgres keeps the keys of a JSON object in an order of its own. */
-export function readSpec(stored: Spec | null): Spec | null {
-  if (stored === null) return null;
-  const env = 'env' in stored && stored.env !== undefined ? { env: stored.env } : {};
-  switch (stored.type) {
-    case 'command':
-      return { type: 'command', command: stored.command, args: stored.args, ...env };
-    case 'run':
-      return { type: 'run', run: stored.run, ...env };
-    case 'handler':
-      return { type: 'handler', handler: stored.handler };
-    default:
-      // Of a newer version: whoever cannot run it says so.
-      return stored;
-  }
 }
 
 export interface RetryPolicy {

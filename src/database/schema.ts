@@ -24,7 +24,8 @@ import {
 import type { Json } from '../core/json.ts';
 import type { Plan } from '../core/plan.ts';
 import type { ProcessEvent, ProcessState } from '../core/process.ts';
-import type { RetryPolicy, Spec, TaskError, TaskState } from '../core/task.ts';
+import type { Spec } from '../core/spec.ts';
+import type { RetryPolicy, TaskError, TaskState } from '../core/task.ts';
 
 export const skipjack = pgSchema('skipjack');
 
@@ -56,6 +57,9 @@ export const tasks = skipjack.table(
     waitMs: milliseconds('wait_ms'),
     runMs: milliseconds('run_ms'),
     exitCode: integer('exit_code'),
+    /** What the attempt that ended it used, where its worker could tell. */
+    cpuMs: milliseconds('cpu_ms'),
+    memoryPeakBytes: bigint('memory_peak_bytes', { mode: 'number' }),
     output: jsonb('output').$type<Json>(),
     error: jsonb('error').$type<TaskError>(),
     /** Of a process's task: what it runs is in the plan, at this ordinal. */
@@ -128,6 +132,8 @@ export const queueItems = skipjack.table(
     processId: uuid('process_id'),
     /** Its process is paused: nobody may claim it. */
     held: boolean('held').notNull().default(false),
+    /** How far the attempt is, in its worker's words. Small. */
+    progress: jsonb('progress').$type<Json>(),
   },
   (table) => [
     index('queue_items_claimable')
@@ -176,6 +182,8 @@ export const attempts = skipjack.table(
     startedAt: moment('started_at'),
     endedAt: moment('ended_at').notNull(),
     runMs: milliseconds('run_ms'),
+    cpuMs: milliseconds('cpu_ms'),
+    memoryPeakBytes: bigint('memory_peak_bytes', { mode: 'number' }),
   },
   (table) => [
     primaryKey({ name: 'attempts_pkey', columns: [table.taskId, table.claimNo] }),
@@ -185,6 +193,36 @@ export const attempts = skipjack.table(
       sql`${table.outcome} = 'cancelled' or ${table.error} is not null`,
     ),
     check('an_attempt_counts_from_1', sql`${table.attempt} >= 1 and ${table.claimNo} >= 1`),
+  ],
+);
+
+/**
+ * What attempts said. A row holds the lines that came together; people read the view `log_lines`.
+ *
+ * Ids grow in the order in which the chunks of one task, and of one process, were committed: whoever follows a log
+ * asks for what is behind the last id, and misses nothing. Written once, deleted with the task or when they are old.
+ */
+export const taskLogs = skipjack.table(
+  'task_logs',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    taskId: uuid('task_id').notNull(),
+    claimNo: integer('claim_no').notNull(),
+    attempt: integer('attempt').notNull(),
+    processId: uuid('process_id'),
+    /** The number of its first line among those of the claim, counted from 1. */
+    firstLine: integer('first_line').notNull(),
+    lineCount: integer('line_count').notNull(),
+    /** Of the text of the claim's log up to here. */
+    bytesSoFar: bigint('bytes_so_far', { mode: 'number' }).notNull(),
+    at: moment('at').notNull(),
+    /** `[milliseconds before at, stream, part or null, text]` for each line. */
+    lines: jsonb('lines').$type<Json>().notNull(),
+  },
+  (table) => [
+    uniqueIndex('task_logs_of_claim').on(table.taskId, table.claimNo, table.firstLine),
+    index('task_logs_of_process').on(table.processId, table.id).where(sql`${table.processId} is not null`),
+    check('a_chunk_has_lines', sql`${table.lineCount} >= 1 and ${table.firstLine} >= 1`),
   ],
 );
 
@@ -338,12 +376,14 @@ export const idempotencyKeys = skipjack.table(
   ],
 );
 
-/** One row: the oldest code, by number of migrations it knows, that still works with this schema. */
+/** One row: the oldest code, by number of migrations it knows, that still works with this schema; and which database it is. */
 export const compatibility = skipjack.table(
   'compatibility',
   {
     onlyRow: boolean('only_row').primaryKey().default(true),
     compatibleFrom: integer('compatible_from').notNull(),
+    /** What workers write on their containers, so that those of another database are left alone. */
+    instanceId: uuid('instance_id').notNull().defaultRandom(),
   },
   (table) => [check('there_is_only_one_row', sql`${table.onlyRow}`)],
 );

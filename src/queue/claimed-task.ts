@@ -1,5 +1,5 @@
 /** A claimed task on its way from its rows to a worker. */
-import { readSpec } from '../core/task.ts';
+import { readSpec } from '../core/spec.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import { encodeToken } from '../core/token.ts';
 

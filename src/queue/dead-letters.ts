@@ -1,6 +1,7 @@
 /** Reading dead letters: tasks that failed for good, with every attempt. */
 import type { Json } from '../core/json.ts';
-import { readSpec, type Spec, type TaskError } from '../core/task.ts';
+import { readSpec, type Spec } from '../core/spec.ts';
+import type { TaskError } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import type { DeadLetterFilter } from './replay.ts';
 

@@ -2,14 +2,8 @@
 import { formatDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
 import type { ProcessState } from '../core/process.ts';
-import {
-  type RetryPolicy,
-  readSpec,
-  type Spec,
-  type TaskError,
-  type TaskState,
-  type VisibleTaskState,
-} from '../core/task.ts';
+import { readSpec, type Spec } from '../core/spec.ts';
+import type { RetryPolicy, TaskError, TaskState, VisibleTaskState } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import { labelCondition } from './label-condition.ts';
 import { workerGoneAfterMs } from './workers.ts';

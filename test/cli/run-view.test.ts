@@ -9,7 +9,7 @@ import { drawProgress } from '../../src/cli/run/draw.ts';
 import { explainFailure } from '../../src/cli/run/explain-failure.ts';
 import type { Look, TaskLook } from '../../src/cli/run/look.ts';
 import { beginProgress, noteLook, type Progress } from '../../src/cli/run/progress.ts';
-import type { Spec } from '../../src/core/task.ts';
+import type { Spec } from '../../src/core/spec.ts';
 import { type Graph, makePlan } from '../support/processes.ts';
 
 const command: Spec = { type: 'command', command: 'true', args: [] };

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Spec } from '../../src/core/task.ts';
+import type { Spec } from '../../src/core/spec.ts';
 import type { ClaimedTask } from '../../src/core/task-source.ts';
 import { runCommand } from '../../src/worker/executors/command.ts';
 import type { Ending } from '../../src/worker/executors/executor.ts';

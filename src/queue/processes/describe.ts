@@ -7,7 +7,7 @@
  */
 import type { Json } from '../../core/json.ts';
 import type { Plan } from '../../core/plan.ts';
-import { readSpec } from '../../core/task.ts';
+import { readSpec } from '../../core/spec.ts';
 import type { ClaimedTask, ClaimRequest } from '../../core/task-source.ts';
 import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';

@@ -1,6 +1,6 @@
 import { describe, expect } from 'vitest';
 import { newId } from '../../../src/core/ids.ts';
-import type { Spec } from '../../../src/core/task.ts';
+import type { Spec } from '../../../src/core/spec.ts';
 import { encodeToken } from '../../../src/core/token.ts';
 import { readAttempts, readDeadLetter } from '../../../src/queue/dead-letters.ts';
 import { retryProcess } from '../../../src/queue/processes/retry.ts';

@@ -1,5 +1,6 @@
 import { newId } from '../../../src/core/ids.ts';
-import type { NewTask, Spec } from '../../../src/core/task.ts';
+import type { Spec } from '../../../src/core/spec.ts';
+import type { NewTask } from '../../../src/core/task.ts';
 import type { ClaimedTask } from '../../../src/core/task-source.ts';
 
 /** A task as an executor sees it. */

@@ -1,0 +1,189 @@
+/**
+ * What a task runs; a task without a spec waits for whoever claims it.
+ *
+ * A spec is stored, and shown, as it was written. Where references to secrets may stand (`${{ secrets.NAME }}`) the
+ * type is `Text`: a string in what is stored and in what an executor gets, `SecretText` in between, on the way from
+ * whoever serves a claim to the worker that resolves them. So what a secret's value, or any other value, happens to
+ * say is never taken for a reference.
+ */
+import { type SecretText, toSecretText } from './secret-text.ts';
+
+export type Spec<Text = string> =
+  | CommandSpec<Text>
+  | ScriptSpec<Text>
+  | ContainerSpec<Text>
+  | { type: 'handler'; handler: string };
+
+export interface CommandSpec<Text = string> {
+  type: 'command';
+  command: string;
+  args: Text[];
+  env?: Record<string, Text>;
+  stdin?: string;
+}
+
+export interface ScriptSpec<Text = string> {
+  type: 'run';
+  run: string;
+  env?: Record<string, Text>;
+  stdin?: string;
+}
+
+/** What a container runs: the task's own, or a part of it that runs before, after or beside. */
+export interface ContainerPart<Text = string> {
+  image: string;
+  /** Arguments of the image's entrypoint. */
+  cmd?: Text[];
+  /** In place of the image's. */
+  entrypoint?: Text[];
+  /** A script for the image's `/bin/sh -e`, in place of both. */
+  run?: string;
+  env?: Record<string, Text>;
+  /** Name → content; they lie in the working directory. A name may be an absolute path. */
+  files?: Record<string, string>;
+  workdir?: string;
+  /** `uid`, `uid:gid` or names that the image knows. */
+  user?: string;
+}
+
+export interface ContainerSpec<Text = string> extends ContainerPart<Text> {
+  type: 'container';
+  stdin?: string;
+  /** Absolute paths, empty at first, that pre, main and post share. */
+  volumes?: string[];
+  mounts?: Mount[];
+  networks?: string[];
+  limits?: Limits;
+  /** `all`, a count, or what the runtime's `--gpus` takes. */
+  gpus?: string | number;
+  registry?: { username: Text; password: Text };
+  pull?: 'missing' | 'always' | 'never';
+  pre?: NamedPart<Text>[];
+  post?: NamedPart<Text>[];
+  sidecars?: Sidecar<Text>[];
+}
+
+/** Before or after the task's own container, one after the other. */
+export interface NamedPart<Text = string> extends ContainerPart<Text> {
+  name?: string;
+  /** A duration. */
+  timeout?: string;
+}
+
+/** Beside all the others, which reach it by its name. */
+export interface Sidecar<Text = string> extends ContainerPart<Text> {
+  name: string;
+  probe?: Probe;
+}
+
+/** When a sidecar is ready: a command in it that exits with 0, or an HTTP answer below 400. */
+export interface Probe {
+  cmd?: string[];
+  port?: number;
+  path?: string;
+  /** Durations. */
+  interval?: string;
+  timeout?: string;
+}
+
+export type Mount =
+  | { type: 'bind'; source: string; target: string; read_only?: boolean }
+  | { type: 'tmpfs'; target: string; size?: string };
+
+export interface Limits {
+  /** Of one core's time; 0.5 is half a core. */
+  cpus?: number;
+  /** Bytes, as `512m` or `2g`. */
+  memory?: string;
+  /** Processes and threads at once. */
+  pids?: number;
+}
+
+/** The keys of each type in the order in which people see them. Postgres keeps them in one of its own. */
+const keysOfType: Record<Spec['type'], readonly string[]> = {
+  command: ['command', 'args', 'env', 'stdin'],
+  run: ['run', 'env', 'stdin'],
+  handler: ['handler'],
+  container: [
+    'image',
+    'entrypoint',
+    'cmd',
+    'run',
+    'env',
+    'stdin',
+    'files',
+    'workdir',
+    'user',
+    'volumes',
+    'mounts',
+    'networks',
+    'limits',
+    'gpus',
+    'registry',
+    'pull',
+    'pre',
+    'post',
+    'sidecars',
+  ],
+};
+
+export const specTypes = ['command', 'run', 'handler', 'container'] as const;
+
+/** Every key that says what a task runs, `type` included. */
+export const specKeys: readonly string[] = ['type', ...new Set(specTypes.flatMap((type) => keysOfType[type]))];
+
+/** A spec with its keys in order; of a type that we do not know, as it is: whoever cannot run it says so. */
+export function readSpec<Text = string>(stored: Spec<Text> | null): Spec<Text> | null {
+  if (stored === null || !Object.hasOwn(keysOfType, stored.type)) return stored;
+  const given = stored as unknown as Record<string, unknown>;
+  const known = keysOfType[stored.type].filter((key) => given[key] !== undefined && given[key] !== null);
+  return Object.fromEntries([['type', stored.type], ...known.map((key) => [key, given[key]])]);
+}
+
+/** The spec for a worker: each text that holds references to secrets taken apart, once. */
+export function referSecrets(spec: Spec | null): Spec<SecretText> | null {
+  return spec === null ? null : mapTexts(spec, toSecretText);
+}
+
+/** The same spec with each text in which secrets may stand changed by `change`. */
+export function mapTexts<From, To>(spec: Spec<From>, change: (text: From) => To): Spec<To> {
+  switch (spec.type) {
+    case 'command':
+      return { ...spec, args: spec.args.map(change), ...mapEnv(spec, change) };
+    case 'run':
+      return { ...spec, ...mapEnv(spec, change) };
+    case 'container': {
+      const { registry, pre, post, sidecars } = spec;
+      return {
+        ...spec,
+        ...mapPart(spec, change),
+        ...(registry && {
+          registry: { username: change(registry.username), password: change(registry.password) },
+        }),
+        ...(pre && { pre: pre.map((part) => ({ ...part, ...mapPart(part, change) })) }),
+        ...(post && { post: post.map((part) => ({ ...part, ...mapPart(part, change) })) }),
+        ...(sidecars && { sidecars: sidecars.map((part) => ({ ...part, ...mapPart(part, change) })) }),
+      } as ContainerSpec<To>;
+    }
+    default:
+      return spec;
+  }
+}
+
+type MappedPart<To> = Pick<ContainerPart<To>, 'cmd' | 'entrypoint' | 'env'>;
+
+function mapPart<From, To>(part: ContainerPart<From>, change: (text: From) => To): MappedPart<To> {
+  return {
+    ...(part.cmd && { cmd: part.cmd.map(change) }),
+    ...(part.entrypoint && { entrypoint: part.entrypoint.map(change) }),
+    ...mapEnv(part, change),
+  };
+}
+
+function mapEnv<From, To>(
+  { env }: { env?: Record<string, From> | undefined },
+  change: (text: From) => To,
+): { env?: Record<string, To> } {
+  if (env === undefined) return {};
+  return { env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, change(value)])) };
+}

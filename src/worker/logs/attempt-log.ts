@@ -1,0 +1,18 @@
+/** What an attempt says, on its way to the task's log. */
+import type { LogLine } from '../../core/task-source.ts';
+
+export interface AttemptLog {
+  /**
+   * A stream of bytes, cut into lines at its newlines. `part`: which part of a container task speaks. Bytes are copied
+   * where they are kept; they must have been masked.
+   */
+  open(stream: 'stdout' | 'stderr', part?: string): LogStream;
+  /** Adds a line at once, or several of a text with newlines. The text must have been masked. */
+  say(text: string, options?: { stream?: LogLine['stream']; part?: string }): void;
+}
+
+export interface LogStream {
+  write(chunk: Buffer): void;
+  /** The last line may have no newline. */
+  end(): void;
+}
