@@ -33,6 +33,16 @@ export interface Settings {
   leaseMs: number;
   /** How long a stop waits for what runs. */
   graceMs: number;
+  /** A file that says what a worker allows its tasks; null: the defaults. */
+  policy: string | null;
+  /** `docker`, `podman` or a path; null: what is found. */
+  containerRuntime: string | null;
+  /** A folder with a file for each secret. */
+  secretsDir: string | null;
+  /** Where a worker serves its metrics; null: nowhere. */
+  metricsPort: number | null;
+  /** How long the logs of tasks are kept. */
+  logRetentionMs: number;
   logLevel: (typeof logLevels)[number];
 }
 
@@ -66,6 +76,11 @@ const defaults: Settings = {
   concurrency: 10,
   leaseMs: 30_000,
   graceMs: 30_000,
+  policy: null,
+  containerRuntime: null,
+  secretsDir: null,
+  metricsPort: null,
+  logRetentionMs: 14 * 86_400_000,
   logLevel: 'info',
 };
 
@@ -126,7 +141,7 @@ const settings: Record<keyof Settings, Setting> = {
   data: {
     flag: 'data',
     variables: ['SKIPJACK_DATA'],
-    schema: z.string().refine((path) => !path.includes('\0'), 'is not a path'),
+    schema: pathSchema(),
     example: '.skipjack',
   },
   queues: {
@@ -157,6 +172,34 @@ const settings: Record<keyof Settings, Setting> = {
     variables: ['SKIPJACK_GRACE'],
     schema: durationBetween('0s', '1d'),
     example: '30s',
+  },
+  policy: {
+    flag: 'policy',
+    variables: ['SKIPJACK_POLICY'],
+    schema: pathSchema(),
+    example: '/etc/skipjack/policy.yaml',
+  },
+  containerRuntime: {
+    flag: 'containerRuntime',
+    variables: ['SKIPJACK_CONTAINER_RUNTIME'],
+    schema: pathSchema(),
+    example: 'docker',
+  },
+  secretsDir: {
+    variables: ['SKIPJACK_SECRETS_DIR'],
+    schema: pathSchema(),
+    example: '/run/secrets',
+  },
+  metricsPort: {
+    flag: 'metricsPort',
+    variables: ['SKIPJACK_METRICS_PORT'],
+    schema: wholeNumber(0, 65_535),
+    example: '9464',
+  },
+  logRetentionMs: {
+    variables: ['SKIPJACK_LOG_RETENTION'],
+    schema: durationBetween('1m', '3650d'),
+    example: '14d',
   },
   logLevel: {
     variables: ['SKIPJACK_LOG_LEVEL'],
@@ -263,6 +306,10 @@ function freeze(values: Settings): Config {
 
 function urlWith(protocols: string[], wrong: string) {
   return z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), wrong);
+}
+
+function pathSchema() {
+  return z.string().refine((path) => !path.includes('\0'), 'is not a path');
 }
 
 function wholeNumber(min: number, max: number) {

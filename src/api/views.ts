@@ -1,10 +1,9 @@
 /** From the queue's words to those of HTTP. */
 import { formatDuration } from '../core/durations.ts';
-import type { Spec } from '../core/spec.ts';
+import { pickWork, type Spec, type Work } from '../core/spec.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import type { DeadLetterView } from '../queue/dead-letters.ts';
 import type { TaskView } from '../queue/read-tasks.ts';
-import { defined } from './defined.ts';
 import type { TaskWithAttempts } from './task-reader.ts';
 
 /** Tork shows states in capitals and calls the output `result`. */
@@ -13,7 +12,7 @@ export function toTorkTask(task: TaskWithAttempts) {
 }
 
 /** What a task runs stands flat beside the rest, as it was written when it was enqueued. */
-function flatten(spec: Spec | null) {
+function flatten<Text>(spec: Spec<Text> | null): Work<Text> {
   return spec ?? { type: null };
 }
 
@@ -31,14 +30,6 @@ export function toClaimed({ spec, timeout_ms, large_needs, ...task }: ClaimedTas
 
 /** What it ran stands in its task: one of a process has it from the plan. */
 export function toDeadLetter({ spec: _spec, input: _input, ...letter }: DeadLetterView, task: TaskView) {
-  const { type, command, args, run, handler, env, input, process_id, ordinal, needs } = task;
-  return {
-    ...letter,
-    type,
-    ...defined({ command, args, run, handler, env }),
-    input,
-    process_id,
-    ordinal,
-    needs,
-  };
+  const { input, process_id, ordinal, needs } = task;
+  return { ...letter, ...pickWork(task), input, process_id, ordinal, needs };
 }

@@ -31,6 +31,7 @@ export function formatTask(task: Task): string {
       retry && `${retry.attempts} attempts, ${retry.backoff} from ${retry.delay} to ${retry.max_delay}`,
     ],
     ['timeout', task.timeout],
+    ['progress', typeof task.progress === 'number' ? `${task.progress} %` : task.progress],
     ['output', task.output === '' ? null : task.output],
     ['exit code', task.exit_code],
     ['error', task.error && `${task.error.code}: ${task.error.message}`],
@@ -46,12 +47,22 @@ export function formatTask(task: Task): string {
     ['finished', task.finished_at],
     ['waited', task.wait_ms === null ? null : formatDuration(task.wait_ms)],
     ['ran', task.run_ms === null ? null : formatDuration(task.run_ms)],
+    ['processor', task.cpu_ms === null ? null : formatDuration(task.cpu_ms)],
+    [
+      'memory',
+      task.memory_peak_bytes === null ? null : `${Math.ceil(task.memory_peak_bytes / 1024 ** 2)} MiB at most`,
+    ],
   ]);
 }
 
 function describeWork(task: Task): string | null {
   if (task.type === 'command') return [task.command ?? '', ...(task.args ?? [])].map(quoted).join(' ');
   if (task.type === 'run') return task.run ?? null;
+  if (task.type === 'container') {
+    const own =
+      task.run === undefined ? [...(task.entrypoint ?? []), ...(task.cmd ?? [])].map(quoted) : [task.run];
+    return [`${task.image}:`, ...own].join(' ').replace(/:$/, '');
+  }
   return task.type === 'handler' ? `handler ${task.handler}` : null;
 }
 

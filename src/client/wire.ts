@@ -3,7 +3,8 @@ import type { z } from 'zod';
 import type { claimedTaskSchema } from '../api/schemas/claim.ts';
 import { formatDuration, parseDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
-import type { Spec } from '../core/spec.ts';
+import type { SecretText } from '../core/secret-text.ts';
+import { pickWork, readSpec, type Spec, type Work, workKeys } from '../core/spec.ts';
 import type { NewTask, TaskError } from '../core/task.ts';
 import type { TaskInput } from '../core/task-input.ts';
 import type {
@@ -26,6 +27,8 @@ export interface WireSettlement {
   retry?: boolean;
   exit_code?: number;
   run_ms?: number;
+  cpu_ms?: number;
+  memory_peak_bytes?: number;
   delay?: string;
 }
 
@@ -43,35 +46,21 @@ export interface WireResult {
 }
 
 export function toClaimedTask(wire: WireTask): ClaimedTask {
-  const { type, timeout, command, args, run, handler, env, needs_links, ...rest } = wire;
+  const { timeout, needs_links, ...rest } = wire;
+  const work = rest as unknown as Work<SecretText>;
+  const others = Object.entries(rest).filter(
+    ([key]) => key !== 'type' && !(workKeys as string[]).includes(key),
+  );
   return {
-    ...rest,
+    ...(Object.fromEntries(others) as Omit<ClaimedTask, 'spec' | 'large_needs' | 'timeout_ms'>),
     large_needs: Object.fromEntries(
       // From an older server there are none.
       Object.entries(needs_links ?? {}).map(([name, link]) => [name, link.slice(link.lastIndexOf('/') + 1)]),
     ),
-    spec: toSpec({ type, command, args, run, handler, env }),
+    // Of a server newer than we are it may be of a type that we do not know; the worker gives that back.
+    spec: work.type === null ? null : readSpec(pickWork(work) as unknown as Spec<SecretText>),
     timeout_ms: timeout === null ? null : parseDuration(timeout),
   };
-}
-
-function toSpec({
-  type,
-  command = '',
-  args = [],
-  run = '',
-  handler = '',
-  env,
-}: {
-  [Key in 'type' | 'command' | 'args' | 'run' | 'handler' | 'env']: WireTask[Key] | undefined;
-}): Spec | null {
-  const withEnv = env === undefined ? {} : { env };
-  if (type === null || type === undefined) return null;
-  if (type === 'command') return { type, command, args, ...withEnv };
-  if (type === 'run') return { type, run, ...withEnv };
-  if (type === 'handler') return { type, handler };
-  // From a server newer than we are; the worker gives back what it does not know.
-  return { type } as never;
 }
 
 export function toWireSettlement({ id, token, ...outcome }: Settlement): WireSettlement {
@@ -87,6 +76,8 @@ export function toWireSettlement({ id, token, ...outcome }: Settlement): WireSet
   }
   if (outcome.exitCode != null) wire.exit_code = outcome.exitCode;
   if (outcome.runMs != null) wire.run_ms = Math.round(outcome.runMs);
+  if (outcome.cpuMs != null) wire.cpu_ms = Math.round(outcome.cpuMs);
+  if (outcome.memoryPeakBytes != null) wire.memory_peak_bytes = Math.round(outcome.memoryPeakBytes);
   return wire;
 }
 

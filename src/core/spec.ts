@@ -8,11 +8,20 @@
  */
 import { type SecretText, toSecretText } from './secret-text.ts';
 
-export type Spec<Text = string> =
-  | CommandSpec<Text>
-  | ScriptSpec<Text>
-  | ContainerSpec<Text>
-  | { type: 'handler'; handler: string };
+export type Spec<Text = string> = CommandSpec<Text> | ScriptSpec<Text> | ContainerSpec<Text> | HandlerSpec;
+
+export interface HandlerSpec {
+  type: 'handler';
+  handler: string;
+}
+
+/** A spec as it stands flat beside the rest of a task. */
+export type Work<Text = string> = { type: Spec['type'] | null } & Partial<
+  Omit<CommandSpec<Text>, 'type'> &
+    Omit<ScriptSpec<Text>, 'type'> &
+    Omit<ContainerSpec<Text>, 'type'> &
+    Omit<HandlerSpec, 'type'>
+>;
 
 export interface CommandSpec<Text = string> {
   type: 'command';
@@ -129,8 +138,16 @@ const keysOfType: Record<Spec['type'], readonly string[]> = {
 
 export const specTypes = ['command', 'run', 'handler', 'container'] as const;
 
-/** Every key that says what a task runs, `type` included. */
-export const specKeys: readonly string[] = ['type', ...new Set(specTypes.flatMap((type) => keysOfType[type]))];
+type WorkKey = Exclude<keyof Work, 'type'>;
+
+/** Every key that says what a task runs, but `type`. */
+export const workKeys = [...new Set(specTypes.flatMap((type) => keysOfType[type]))] as WorkKey[];
+
+/** What a task runs, of what stands flat beside it. */
+export function pickWork<Text>(from: Work<Text>): Work<Text> {
+  const known = workKeys.filter((key) => from[key] !== undefined).map((key) => [key, from[key]]);
+  return { type: from.type, ...Object.fromEntries(known) };
+}
 
 /** A spec with its keys in order; of a type that we do not know, as it is: whoever cannot run it says so. */
 export function readSpec<Text = string>(stored: Spec<Text> | null): Spec<Text> | null {
@@ -149,9 +166,9 @@ export function referSecrets(spec: Spec | null): Spec<SecretText> | null {
 export function mapTexts<From, To>(spec: Spec<From>, change: (text: From) => To): Spec<To> {
   switch (spec.type) {
     case 'command':
-      return { ...spec, args: spec.args.map(change), ...mapEnv(spec, change) };
+      return { ...spec, args: spec.args.map(change), ...mapEnv(spec, change) } as CommandSpec<To>;
     case 'run':
-      return { ...spec, ...mapEnv(spec, change) };
+      return { ...spec, ...mapEnv(spec, change) } as ScriptSpec<To>;
     case 'container': {
       const { registry, pre, post, sidecars } = spec;
       return {

@@ -4,39 +4,27 @@
  * The SQL function `skipjack.enqueue(jsonb)` takes the same words; a test holds the two together.
  */
 import { z } from 'zod';
-import { durationPattern, parseDuration } from './durations.ts';
+import {
+  anyText,
+  checkProgram,
+  containerKeys,
+  containerShape,
+  durationSchema,
+  envSchema,
+  positiveDurationSchema,
+  scriptSchema,
+  secretText,
+  stdinSchema,
+  text,
+} from './container-input.ts';
+import { parseDuration } from './durations.ts';
 import { type Problem, SkipjackError } from './errors.ts';
 import { newId } from './ids.ts';
-import { escapePointer, findJsonProblem, findTextProblem, type Json } from './json.ts';
-import type { Spec } from './spec.ts';
+import { escapePointer, findJsonProblem, type Json } from './json.ts';
+import { readSpec, type Spec, specTypes } from './spec.ts';
 import { defaultRetry, type NewTask } from './task.ts';
 
 export const inputBytesMax = 1024 * 1024;
-
-/** Text that Postgres can store. */
-const text = (max: number) =>
-  z
-    .string()
-    .min(1)
-    .max(max)
-    .refine((value) => findTextProblem(value) === null, {
-      error: (issue) => `has ${findTextProblem(String(issue.input))}`,
-    });
-
-const anyText = (max: number) =>
-  z
-    .string()
-    .max(max)
-    .refine((value) => findTextProblem(value) === null, {
-      error: (issue) => `has ${findTextProblem(String(issue.input))}`,
-    });
-
-/** `500ms`, `30s`, `10m`, `2h`, `7d`. */
-export const durationSchema = z
-  .string()
-  .regex(durationPattern, { error: 'is not a duration: write 500ms, 30s, 10m, 2h or 7d', abort: true })
-  .refine((value) => parseDuration(value) !== null, 'is longer than 3650d')
-  .meta({ example: '30s' });
 
 export const queueNameSchema = text(200).refine(
   (name) => !name.startsWith('$'),
@@ -62,34 +50,28 @@ function isStorableTime(text: string): boolean {
   return ms >= 0 && ms < Date.UTC(9999, 0);
 }
 
-const envSchema = z
-  .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name for an environment variable'),
-    anyText(32_768),
-  )
-  .refine((env) => Object.keys(env).length <= 200, 'has more than 200 variables');
-
 export const labelsSchema = z
   .record(text(63), anyText(200))
   .refine((labels) => Object.keys(labels).length <= 32, 'has more than 32 labels');
 
 export const taskInputSchema = z
   .strictObject({
-    type: z
-      .enum(['command', 'run', 'handler'])
-      .optional()
-      .meta({ description: 'What to run; follows from the other keys' }),
+    type: z.enum(specTypes).optional().meta({ description: 'What to run; follows from the other keys' }),
     command: text(4_096)
       .optional()
       .meta({ description: 'An executable, run without a shell', example: 'echo' }),
     args: z
-      .array(anyText(131_072))
+      .array(secretText(131_072))
       .max(1_000)
       .optional()
       .meta({ example: ['hello', 'world'] }),
-    run: text(262_144).optional().meta({ description: 'A shell script' }),
+    run: scriptSchema
+      .optional()
+      .meta({ description: "A shell script; with an image, for the image's shell" }),
     handler: text(200).optional().meta({ description: 'The name of a function that a worker registers' }),
     env: envSchema.optional(),
+    stdin: stdinSchema.optional().meta({ description: 'What the program reads from its standard input' }),
+    ...containerShape,
     name: text(200).optional(),
     queue: queueNameSchema.optional(),
     input: jsonSchema.optional(),
@@ -100,26 +82,40 @@ export const taskInputSchema = z
       .refine(isStorableTime, 'is not between the years 1970 and 9998')
       .optional(),
     retry: retrySchema.optional(),
-    timeout: durationSchema.refine((value) => parseDuration(value) !== 0, 'must be longer than 0').optional(),
+    timeout: positiveDurationSchema.optional(),
     idempotency_key: text(200).optional(),
     labels: labelsSchema.optional(),
   })
   .superRefine((task, context) => {
-    const kinds = (['command', 'run', 'handler'] as const).filter((kind) => task[kind] !== undefined);
     const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+    const type = typeOf(task);
+    const kinds = (
+      task.image === undefined
+        ? (['command', 'run', 'handler'] as const)
+        : (['image', 'command', 'handler'] as const)
+    ).filter((kind) => task[kind] !== undefined);
     if (kinds.length > 1)
-      issue([kinds[1] ?? ''], `a task has one of "command", "run" and "handler", not ${kinds.join(' and ')}`);
-    if (task.type !== undefined && task.type !== kinds[0])
-      issue(['type'], `is "${task.type}", but there is no "${task.type}"`);
-    if (task.args !== undefined && task.command === undefined) issue(['args'], 'goes with "command"');
-    if (task.env !== undefined && task.command === undefined && task.run === undefined) {
-      issue(['env'], 'goes with "command" or "run"');
+      issue([kinds[1] ?? ''], `a task has one of ${kindNames}, not ${kinds.join(' and ')}`);
+    if (task.type !== undefined && task.type !== type) {
+      const key = task.type === 'container' ? 'image' : task.type;
+      issue(['type'], `is "${task.type}", but there is no "${key}"`);
     }
-    if (kinds.length === 0 && task.name === undefined) {
+    if (task.args !== undefined && task.command === undefined)
       issue(
-        ['name'],
-        'is missing: a task has one of "command", "run" and "handler", or a name for whoever claims it',
+        ['args'],
+        task.image === undefined ? 'goes with "command"' : 'goes with "command"; in a container it is "cmd"',
       );
+    for (const key of ['env', 'stdin'] as const) {
+      if (task[key] !== undefined && (type === null || type === 'handler'))
+        issue([key], 'goes with "command", "run" or "image"');
+    }
+    if (task.image === undefined) {
+      const key = containerKeys.find((each) => task[each as 'image'] !== undefined);
+      if (key !== undefined) issue([key], 'goes with "image"');
+    }
+    checkProgram(task, context);
+    if (type === null && task.name === undefined) {
+      issue(['name'], `is missing: a task has one of ${kindNames}, or a name for whoever claims it`);
     }
     if (task.delay !== undefined && task.run_at !== undefined) issue(['run_at'], 'cannot go with "delay"');
   })
@@ -127,31 +123,25 @@ export const taskInputSchema = z
 
 export type TaskInput = z.input<typeof taskInputSchema>;
 
-/** Keys of container tasks (Tork): named, so that they are refused rather than unknown. */
-export const laterKeys = [
-  'image',
-  'cmd',
-  'entrypoint',
-  'pre',
-  'post',
-  'volumes',
-  'mounts',
-  'networks',
-  'limits',
-  'gpus',
-  'registry',
-  'files',
-  'workdir',
-  'user',
-  'pull',
-  'sidecars',
-];
+const kindNames = '"command", "run", "handler" and "image"';
+
+function typeOf(task: {
+  image?: string | undefined;
+  command?: string | undefined;
+  run?: string | undefined;
+  handler?: string | undefined;
+}): Spec['type'] | null {
+  if (task.image !== undefined) return 'container';
+  if (task.command !== undefined) return 'command';
+  if (task.run !== undefined) return 'run';
+  return task.handler === undefined ? null : 'handler';
+}
 
 /**
  * Checks one task and fills in what it leaves out, its id included.
  *
- * @throws SkipjackError `invalid_request` with a pointer to each problem; `not_supported_yet` for what later
- * versions bring (containers, `${{ … }}`).
+ * @throws SkipjackError `invalid_request` with a pointer to each problem; `not_supported_yet` where all of them are
+ * about what later versions bring (`${{ … }}` that is no reference to a secret).
  *
  * @example
  * parseTaskInput({ command: 'echo', args: ['hello'] }).queue // 'default'
@@ -159,32 +149,17 @@ export const laterKeys = [
 export function parseTaskInput(body: unknown, pointer = ''): NewTask {
   const storable = findJsonProblem(body);
   if (storable) throw invalid([{ pointer: pointer + storable.pointer, message: storable.message }]);
-  if (typeof body === 'object' && body !== null) {
-    const later = laterKeys.find((key) => Object.hasOwn(body, key));
-    if (later)
-      throw notYet(
-        `${pointer}/${later}`,
-        `"${later}" belongs to container tasks, which this version cannot run yet.`,
-      );
-  }
   const parsed = taskInputSchema.safeParse(body);
   if (!parsed.success) throw invalid(toProblems(parsed.error, pointer));
   const task = parsed.data;
-  const template = findTemplate(task);
-  if (template) {
-    throw notYet(
-      `${pointer}${template}`,
-      '"${{ … }}" expressions cannot be evaluated yet. Hand values over in "input" or "env".',
-    );
-  }
   if (Buffer.byteLength(JSON.stringify(task.input ?? null)) > inputBytesMax) {
     throw invalid([{ pointer: `${pointer}/input`, message: `is larger than ${inputBytesMax} bytes` }]);
   }
   const spec = toSpec(task);
   return {
     id: newId(),
-    name: task.name ?? (task.command ?? task.handler ?? 'run').slice(0, 200),
-    queue: task.queue ?? (spec === null ? 'people' : spec.type === 'handler' ? spec.handler : 'default'),
+    name: task.name ?? (task.image ?? task.command ?? task.handler ?? 'run').slice(0, 200),
+    queue: task.queue ?? defaultQueue(spec),
     priority: task.priority ?? 5,
     spec,
     input: task.input ?? null,
@@ -205,6 +180,8 @@ export function parseTaskInput(body: unknown, pointer = ''): NewTask {
   };
 }
 
+const laterCode = 'not_supported_yet';
+
 /** zod's issues as problems that point. */
 export function toProblems(error: z.ZodError, pointer = ''): Problem[] {
   return error.issues.flatMap((issue) => {
@@ -216,25 +193,26 @@ export function toProblems(error: z.ZodError, pointer = ''): Problem[] {
         message: `unknown key "${key}"`,
       }));
     }
-    return [{ pointer: path, code: issue.code, message: issue.message }];
+    const code = issue.code === 'custom' ? (issue.params?.code ?? issue.code) : issue.code;
+    return [{ pointer: path, code, message: issue.message }];
   });
 }
 
 function toSpec(task: z.output<typeof taskInputSchema>): Spec | null {
-  const env = task.env === undefined ? {} : { env: task.env };
-  if (task.command !== undefined)
-    return { type: 'command', command: task.command, args: task.args ?? [], ...env };
-  if (task.run !== undefined) return { type: 'run', run: task.run, ...env };
-  if (task.handler !== undefined) return { type: 'handler', handler: task.handler };
-  return null;
+  const type = typeOf(task);
+  if (type === null) return null;
+  // Which keys belong to a type, and in which order, is for the spec to say.
+  return readSpec({
+    ...task,
+    ...(type === 'command' ? { args: task.args ?? [] } : {}),
+    type,
+  } as unknown as Spec);
 }
 
-function findTemplate(task: z.output<typeof taskInputSchema>): string | null {
-  const at = (task.args ?? []).findIndex((arg) => arg.includes('${{'));
-  if (at >= 0) return `/args/${at}`;
-  const name = Object.entries(task.env ?? {}).find(([, value]) => value.includes('${{'))?.[0];
-  if (name !== undefined) return `/env/${name}`;
-  return task.run?.includes('${{') ? '/run' : null;
+function defaultQueue(spec: Spec | null): string {
+  if (spec === null) return 'people';
+  if (spec.type === 'handler') return spec.handler;
+  return spec.type === 'container' ? 'containers' : 'default';
 }
 
 function toMs(duration: string | undefined): number | null {
@@ -244,11 +222,8 @@ function toMs(duration: string | undefined): number | null {
 function invalid(problems: Problem[]): SkipjackError {
   const [first] = problems;
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
-  return new SkipjackError('invalid_request', `${first?.pointer || 'The body'}: ${first?.message}${more}`, {
+  const code = problems.every((problem) => problem.code === laterCode) ? laterCode : 'invalid_request';
+  return new SkipjackError(code, `${first?.pointer || 'The body'}: ${first?.message}${more}`, {
     problems,
   });
-}
-
-function notYet(pointer: string, message: string): SkipjackError {
-  return new SkipjackError('not_supported_yet', message, { problems: [{ pointer, message }] });
 }

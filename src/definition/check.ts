@@ -1,5 +1,5 @@
 /** A map against its schema: zod's issues become problems in the words of people who write definitions. */
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Json } from '../core/json.ts';
 import { type Path, quote, type Report } from './problem.ts';
 import type { Suggester } from './suggest.ts';
@@ -34,7 +34,7 @@ export function check<Schema extends z.ZodObject>(
           of: 'key',
           code: 'unknown_key',
           message: `unknown key ${quote(key)}`,
-          suggest: () => suggester.nearest(key, Object.keys(schema.shape)),
+          suggest: () => suggester.nearest(key, keysAt(schema, issue.path)),
         });
       }
     } else if (issue.code === 'invalid_key') {
@@ -48,11 +48,24 @@ export function check<Schema extends z.ZodObject>(
       const suggest = () => (typeof given === 'string' ? suggester.nearest(given, words) : undefined);
       report({ path: at, code: 'invalid_value', message: `${subject} ${issue.message}`, suggest });
     } else {
-      const code = issue.code === 'invalid_type' ? 'wrong_type' : 'invalid_value';
+      const own = issue.code === 'custom' ? issue.params?.code : undefined;
+      const code = own ?? (issue.code === 'invalid_type' ? 'wrong_type' : 'invalid_value');
       report({ path: at, code, message: `${subject} ${issue.message}` });
     }
   }
   return false;
+}
+
+/** The keys that a map within the schema knows. */
+function keysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
+  let at: unknown = schema;
+  for (const part of [null, ...path]) {
+    if (part !== null)
+      at =
+        at instanceof z.ZodArray ? at.element : at instanceof z.ZodObject ? at.shape[part as string] : null;
+    while (at instanceof z.ZodOptional) at = at.unwrap();
+  }
+  return at instanceof z.ZodObject ? Object.keys(at.shape) : [];
 }
 
 /** `retry.attempts`, `args[2]`: within its task, or within the definition. */

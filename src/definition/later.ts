@@ -1,10 +1,7 @@
 /** What later versions bring: refused by name, so that nothing that was asked for is silently left out. */
 import type { Json } from '../core/json.ts';
-import { laterKeys } from '../core/task-input.ts';
 import { isJsonMap, type JsonMap } from './check.ts';
 import type { Path, Report } from './problem.ts';
-
-const containerKeys = Object.fromEntries(laterKeys.map((key) => [key, 'tasks in containers come']));
 
 export const laterDefinitionKeys = {
   output: 'outputs of processes come',
@@ -13,7 +10,6 @@ export const laterDefinitionKeys = {
 };
 
 export const laterTaskKeys = {
-  ...containerKeys,
   if: 'conditions come',
   each: 'running a task for each of many items comes',
   matrix: 'running a task for each of many items comes',
@@ -25,9 +21,6 @@ export const laterTaskKeys = {
   run_at: 'tasks that wait for a time come',
   wait_for: 'tasks that wait for an event come',
 };
-
-/** In `defaults` people write the limits of containers. */
-export const laterDefaultsKeys = containerKeys;
 
 /** The map without the keys of later versions, each of which is reported. */
 export function refuseLaterKeys(
@@ -49,7 +42,7 @@ export function refuseLaterKeys(
 }
 
 /** The values of a task that become templates once expressions can be evaluated. */
-const templatedKeys = ['command', 'args', 'handler', 'env', 'input', 'queue', 'labels'];
+const templatedKeys = ['command', 'handler', 'input', 'queue', 'labels'];
 
 /** Reports each `${{` in a task, or in what all tasks have in common; true if there are any. */
 export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; report: Report }): boolean {
@@ -62,11 +55,6 @@ export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; r
     for (const at of findTemplates(task[key] ?? null, [...path, key])) {
       refuse(at, 'not_supported_yet', '${{ … }} is not supported yet: expressions come with a later version');
     }
-  }
-  if (typeof task.run === 'string' && task.run.includes('${{')) {
-    const message =
-      'a script is never a template: hand values over in "env", or read $SKIPJACK_INPUT, instead of ${{ … }}';
-    refuse([...path, 'run'], 'template_in_script', message);
   }
   return hasAny;
 }

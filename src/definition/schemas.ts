@@ -18,25 +18,21 @@ export const definitionSchema = z.strictObject({
   tasks: part.optional(),
 });
 
-const { type, command, args, run, handler, env, queue, input, priority, timeout, labels } =
-  taskInputSchema.shape;
+const {
+  idempotency_key: _key,
+  delay: _delay,
+  run_at: _runAt,
+  retry: _retry,
+  ...single
+} = taskInputSchema.shape;
+const { queue, priority, timeout, env, limits, networks, pull, registry } = single;
 
 export const taskSchema = z.strictObject({
+  ...single,
   name: nameSchema,
   description: descriptionSchema,
   needs: part.optional(),
-  type,
-  command,
-  args,
-  run,
-  handler,
-  env,
-  input,
-  queue,
-  priority,
   retry: part.optional(),
-  timeout,
-  labels,
   continue_on_error: z.boolean().optional(),
 });
 
@@ -47,6 +43,10 @@ export const defaultsSchema = z.strictObject({
   timeout,
   continue_on_error: z.boolean().optional(),
   env,
+  limits,
+  networks,
+  pull,
+  registry,
 });
 
 export const inputRuleSchema = z.strictObject({

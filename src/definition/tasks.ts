@@ -4,7 +4,7 @@ import type { Json } from '../core/json.ts';
 import type { PlannedTask } from '../core/plan.ts';
 import { parseTaskInput, retrySchema } from '../core/task-input.ts';
 import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
-import { laterDefaultsKeys, laterTaskKeys, refuseLaterKeys, refuseTemplates } from './later.ts';
+import { laterTaskKeys, refuseLaterKeys, refuseTemplates } from './later.ts';
 import type { Path } from './problem.ts';
 import { defaultsSchema, taskSchema } from './schemas.ts';
 
@@ -19,11 +19,10 @@ export function readDefaults(value: Json | undefined, checks: Check): JsonMap | 
     checks.report({ path, code: 'wrong_type', message: `defaults must be a map, not ${nameKind(value)}` });
     return null;
   }
-  const known = refuseLaterKeys(value, laterDefaultsKeys, { path, report: checks.report });
-  const hasTemplates = refuseTemplates(known, { path, report: checks.report });
-  const isRetryFine = checkRetry(known.retry, path, checks);
-  const isFine = check(defaultsSchema, known, path, checks);
-  return isRetryFine && isFine && !hasTemplates ? known : null;
+  const hasTemplates = refuseTemplates(value, { path, report: checks.report });
+  const isRetryFine = checkRetry(value.retry, path, checks);
+  const isFine = check(defaultsSchema, value, path, checks);
+  return isRetryFine && isFine && !hasTemplates ? value : null;
 }
 
 /**
@@ -58,14 +57,21 @@ function checkRetry(retry: Json | undefined, path: Path, checks: Check): boolean
   return false;
 }
 
-/** `retry` and `env` key by key; `env` only where there is something that has one. */
+/** `retry`, `env` and `limits` key by key; what only programs or containers have only where there is one. */
 function withDefaults(task: JsonMap, defaults: JsonMap): JsonMap {
-  const { env, retry, ...others } = defaults;
-  const merged: JsonMap = { ...others, ...task };
-  if (isJsonMap(retry)) merged.retry = { ...retry, ...(task.retry as JsonMap | undefined) };
-  if (isJsonMap(env) && (task.command !== undefined || task.run !== undefined)) {
-    merged.env = { ...env, ...(task.env as JsonMap | undefined) };
+  const { env, retry, limits, networks, pull, registry, ...others } = defaults;
+  const isContainer = task.image !== undefined;
+  const merged: JsonMap = { ...others };
+  for (const [key, own] of Object.entries({ networks, pull, registry })) {
+    if (isContainer && own !== undefined) merged[key] = own;
   }
+  Object.assign(merged, task);
+  const mergeMap = (key: string, own: Json | undefined) => {
+    if (isJsonMap(own)) merged[key] = { ...own, ...(task[key] as JsonMap) };
+  };
+  mergeMap('retry', retry);
+  if (isContainer) mergeMap('limits', limits);
+  if (isContainer || task.command !== undefined || task.run !== undefined) mergeMap('env', env);
   return merged;
 }
 
@@ -86,20 +92,32 @@ function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | 
     };
   } catch (error) {
     if (!(error instanceof SkipjackError)) throw error;
-    for (const { pointer = '', message } of error.problems) {
-      const at = [...path, ...fromPointer(pointer)];
-      const text = message.startsWith('a task ') ? message : `${subjectOf(at)} ${message}`;
-      report({ path: at, code: 'invalid_value', message: text });
+    for (const { pointer = '', code = '', message } of error.problems) {
+      const at = [...path, ...fromPointer(pointer, merged)];
+      const text = /^a (task|script) /.test(message) ? message : `${subjectOf(at)} ${message}`;
+      report({ path: at, code: ownCodes.includes(code) ? code : 'invalid_value', message: text });
     }
     return null;
   }
 }
 
-/** Of a pointer's numbers, those of `args` alone are indexes. */
-function fromPointer(pointer: string): (string | number)[] {
-  const parts = pointer.split('/').slice(1);
-  return parts.map((part) => {
-    const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
-    return parts[0] === 'args' && /^\d+$/.test(key) ? Number(key) : key;
-  });
+/** Codes of a single task's problems that definitions have too. */
+const ownCodes = ['template_in_script', 'not_supported_yet'];
+
+/** A pointer's numbers are indexes where there is a list. */
+function fromPointer(pointer: string, task: JsonMap): (string | number)[] {
+  let at: Json | undefined = task;
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((part) => {
+      const key = part.replaceAll('~1', '/').replaceAll('~0', '~');
+      const isIndex = Array.isArray(at);
+      at = Array.isArray(at)
+        ? at[Number(key)]
+        : isJsonMap(at) && Object.hasOwn(at, key)
+          ? at[key]
+          : undefined;
+      return isIndex ? Number(key) : key;
+    });
 }

@@ -1,10 +1,12 @@
 /** A claimed task on its way from its rows to a worker. */
-import { readSpec } from '../core/spec.ts';
+import { readSpec, referSecrets, type Spec } from '../core/spec.ts';
 import type { ClaimedTask } from '../core/task-source.ts';
 import { encodeToken } from '../core/token.ts';
 
 /** What `claimedColumns` builds. */
-export interface ClaimedRow extends Omit<ClaimedTask, 'token' | 'process' | 'needs' | 'large_needs'> {
+export interface ClaimedRow
+  extends Omit<ClaimedTask, 'spec' | 'token' | 'process' | 'needs' | 'large_needs'> {
+  spec: Spec | null;
   claim_no: number;
   available_at_us: number;
   place: Place | null;
@@ -55,7 +57,7 @@ export function toTakenTask(row: ClaimedRow): TakenTask {
     name: row.name,
     queue: row.queue,
     priority: row.priority,
-    spec: readSpec(row.spec),
+    spec: referSecrets(readSpec(row.spec)),
     input: row.input,
     labels: row.labels,
     process: null,

@@ -3,6 +3,7 @@ import type { Json } from '../core/json.ts';
 import { readSpec, type Spec } from '../core/spec.ts';
 import type { TaskError } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
+import { toFigure } from './read-tasks.ts';
 import type { DeadLetterFilter } from './replay.ts';
 
 export interface DeadLetterSummary {
@@ -30,12 +31,18 @@ export interface AttemptView {
   attempt: number;
   outcome: 'failed' | 'timed_out' | 'lost' | 'cancelled';
   exit_code: number | null;
+  run_ms: number | null;
+  /** What it used, where its worker could tell. */
+  cpu_ms: number | null;
+  memory_peak_bytes: number | null;
   error: TaskError | null;
   output: Json;
   worker: string;
   started_at: string | null;
   ended_at: string;
 }
+
+type FigureColumn = 'run_ms' | 'cpu_ms' | 'memory_peak_bytes';
 
 interface LetterRow extends Omit<DeadLetterSummary, 'failed_at' | 'replayed_at'> {
   failed_at: Date;
@@ -109,10 +116,12 @@ export async function readDeadLetter(db: Database, taskId: string): Promise<Dead
 /** Every attempt that did not complete the task, oldest first; of very many the last 1,000. */
 export async function readAttempts(db: Database, taskId: string): Promise<AttemptView[]> {
   const { rows } = await db.pool.query<
-    Omit<AttemptView, 'started_at' | 'ended_at'> & { started_at: Date | null; ended_at: Date }
+    Omit<AttemptView, 'started_at' | 'ended_at' | FigureColumn> &
+      Record<FigureColumn, string | null> & { started_at: Date | null; ended_at: Date }
   >(
     `select * from (
-       select claim_no, attempt, outcome, exit_code, error, output, worker, started_at, ended_at
+       select claim_no, attempt, outcome, exit_code, run_ms, cpu_ms, memory_peak_bytes, error, output, worker,
+         started_at, ended_at
        from skipjack.attempts where task_id = $1 order by claim_no desc limit 1000) as last
      order by claim_no`,
     [taskId],
@@ -121,6 +130,9 @@ export async function readAttempts(db: Database, taskId: string): Promise<Attemp
     attempt: row.attempt,
     outcome: row.outcome,
     exit_code: row.exit_code,
+    run_ms: toFigure(row.run_ms),
+    cpu_ms: toFigure(row.cpu_ms),
+    memory_peak_bytes: toFigure(row.memory_peak_bytes),
     error: row.error,
     output: row.output,
     worker: row.worker,

@@ -5,8 +5,9 @@
  * next statement, whose snapshot is fresh; such a lease is `busy`, never lost. A lease is never extended past
  * the deadline, so a worker that beats but hangs loses the task all the same; that it beat past the deadline is
  * noted (`overdue`), for only then is the loss its timeout and not a crash. Writes only columns that no index
- * holds: the update stays HOT.
+ * holds: the update stays HOT, where the page has room for the progress that came along.
  */
+import type { Json } from '../core/json.ts';
 import type { HeartbeatResult } from '../core/task-source.ts';
 import type { Database } from '../database/connection.ts';
 import { claimKey } from './claim-key.ts';
@@ -18,6 +19,8 @@ export interface Beat {
   started: boolean;
   leaseMs: number;
   timeoutGraceMs: number;
+  /** How far the attempt is; null: nothing to show any more; undefined: as before. */
+  progress?: Json | undefined;
 }
 
 interface BeatRow {
@@ -30,7 +33,7 @@ interface BeatRow {
 
 /** Answers in the order of `beats`. */
 export async function heartbeatTasks(db: Database, beats: Beat[]): Promise<HeartbeatResult[]> {
-  const { text, values } = heartbeatStatement(beats);
+  const { text, values } = heartbeatStatement(oneForEachClaim(beats));
   const { rows } = await db.pool.query<BeatRow>(text, values);
   const beaten = new Map(rows.map((row) => [claimKey(row.task_id, row.claim_no), row]));
   const missed = beats.filter((beat) => !beaten.has(keyOf(beat)));
@@ -42,6 +45,22 @@ export async function heartbeatTasks(db: Database, beats: Beat[]): Promise<Heart
     if (row.overdue) return { kind: 'stop', reason: 'timed_out' };
     return { kind: 'extended', leaseExpiresAt: row.lease_expires_at.toISOString() };
   });
+}
+
+/** Of two beats for one claim the later counts, and neither's start nor progress is lost. */
+function oneForEachClaim(beats: Beat[]): Beat[] {
+  const merged = new Map<string, Beat>();
+  for (const beat of beats) {
+    const key = keyOf(beat);
+    const earlier = merged.get(key);
+    const { started, progress } = earlier ?? beat;
+    merged.set(key, {
+      ...beat,
+      started: beat.started || started,
+      progress: beat.progress === undefined ? progress : beat.progress,
+    });
+  }
+  return [...merged.values()];
 }
 
 /** Postgres answers ids in lower case, however they were asked for. */
@@ -57,15 +76,18 @@ export function heartbeatStatement(beats: Beat[]): { text: string; values: unkno
     started: beat.started,
     lease_ms: beat.leaseMs,
     grace_ms: beat.timeoutGraceMs,
+    progress: beat.progress,
+    progress_said: beat.progress !== undefined,
   }));
   const text = `
 with beats as materialized (
   select *
   from jsonb_to_recordset($1::jsonb) as beat (
-    task_id uuid, claim_no integer, started boolean, lease_ms bigint, grace_ms bigint)
+    task_id uuid, claim_no integer, started boolean, lease_ms bigint, grace_ms bigint, progress jsonb,
+    progress_said boolean)
   limit ${rows.length}
 ), held as materialized (
-  select item.task_id, beats.grace_ms, beats.lease_ms,
+  select item.task_id, beats.grace_ms, beats.lease_ms, beats.progress, beats.progress_said,
     coalesce(item.started_at, case when beats.started then clock_timestamp() end) as began_at
   from beats
   cross join lateral (
@@ -82,7 +104,8 @@ update skipjack.queue_items as item set
   overdue = coalesce(held.began_at + item.timeout_ms * interval '1 millisecond' <= clock_timestamp(), false),
   lease_expires_at = least(
     clock_timestamp() + held.lease_ms * interval '1 millisecond',
-    held.began_at + (item.timeout_ms + held.grace_ms) * interval '1 millisecond')
+    held.began_at + (item.timeout_ms + held.grace_ms) * interval '1 millisecond'),
+  progress = case when held.progress_said then held.progress else item.progress end
 from held
 where item.task_id = held.task_id and item.task_id = any (array(select task_id from held))
 returning item.task_id, item.claim_no, item.cancel_requested, item.overdue, item.lease_expires_at`;

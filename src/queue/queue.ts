@@ -30,6 +30,7 @@ import { type Beat, heartbeatTasks } from './heartbeat.ts';
 import { describeTasks, type ToDescribe } from './processes/describe.ts';
 import { createPlanCache, type PlanCache } from './processes/plans.ts';
 import { type ClaimOutcome, settleTasks } from './settle.ts';
+import { onSettled, type SettledListener } from './settled.ts';
 import { announceWorkers } from './workers.ts';
 
 export interface Queue {
@@ -50,6 +51,8 @@ export interface Queue {
     id: string,
     wait: { waitMs: number; signal?: AbortSignal },
   ): Promise<'ended' | 'waiting' | 'not_found'>;
+  /** Hears of what this OS process settles over the same `db`, reaped claims included. Returns what ends it. */
+  onSettled(listener: SettledListener): () => void;
   /** Deadlocks and serialisation failures that were repeated, and connections lost under a call. */
   readonly repeated: RetryCounters;
   close(): Promise<void>;
@@ -227,6 +230,7 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     settle: (outcome) => withInvalid(settleLineOf(outcome).add(outcome)),
     heartbeat: (beat) => heartbeats.add(beat),
     announceWorker: (worker) => announcements.add(worker),
+    onSettled: (listener) => onSettled(db, listener),
     waitForEnd: (what, id, wait) => endWaiters.wait(what, id, wait),
     async close() {
       closed = true;

@@ -2,7 +2,7 @@
 import { formatDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
 import type { ProcessState } from '../core/process.ts';
-import { readSpec, type Spec } from '../core/spec.ts';
+import { readSpec, type Spec, type Work } from '../core/spec.ts';
 import type { RetryPolicy, TaskError, TaskState, VisibleTaskState } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import { labelCondition } from './label-condition.ts';
@@ -33,6 +33,11 @@ export interface TaskSummary {
   wait_ms: number | null;
   run_ms: number | null;
   exit_code: number | null;
+  /** What the attempt that ended it used, where its worker could tell. */
+  cpu_ms: number | null;
+  memory_peak_bytes: number | null;
+  /** How far it is, in its worker's words; a number is per cent. Null unless it runs. */
+  progress: Json;
   error: TaskError | null;
   /** Of a process's task. */
   process_id: string | null;
@@ -41,32 +46,27 @@ export interface TaskSummary {
 }
 
 /** A task, whole. */
-export type TaskView = TaskSummary & {
-  type: Spec['type'] | null;
-  command?: string;
-  args?: string[];
-  run?: string;
-  handler?: string;
-  env?: Record<string, string>;
-  input: Json;
-  retry: { attempts: number; backoff: string; delay: string; max_delay: string; jitter: boolean } | null;
-  timeout: string | null;
-  /** Names of the tasks of its process that it needs. */
-  needs: string[];
-  /** Null until the task has ended. */
-  success: boolean | null;
-  output: Json;
-  /** Of the last attempt that did not complete the task. */
-  last_error: TaskError | null;
-  /** Why a task that is ready is not running, where we can tell. */
-  waiting_for: string | null;
-};
+export type TaskView = TaskSummary &
+  Work & {
+    input: Json;
+    retry: { attempts: number; backoff: string; delay: string; max_delay: string; jitter: boolean } | null;
+    timeout: string | null;
+    /** Names of the tasks of its process that it needs. */
+    needs: string[];
+    /** Null until the task has ended. */
+    success: boolean | null;
+    output: Json;
+    /** Of the last attempt that did not complete the task. */
+    last_error: TaskError | null;
+    /** Why a task that is ready is not running, where we can tell. */
+    waiting_for: string | null;
+  };
 
 const summaryColumns = `status.id, status.name, status.queue, status.priority, status.state, status.attempt,
   status.attempts_max, status.failures, status.losses, status.available_at, status.worker, status.lease_expires_at,
   status.cancel_requested, coalesce(status.labels, '{}') as labels, status.created_at, status.started_at,
-  status.finished_at, status.wait_ms, status.run_ms, status.exit_code, status.error, status.process_id,
-  status.ordinal`;
+  status.finished_at, status.wait_ms, status.run_ms, status.exit_code, status.cpu_ms, status.memory_peak_bytes,
+  status.progress, status.error, status.process_id, status.ordinal`;
 
 export async function readTask(db: Database, taskId: string): Promise<TaskView | null> {
   const [task] = await readTasks(db, [taskId]);
@@ -230,11 +230,10 @@ export async function findEnded(db: Database, ids: string[]): Promise<string[]> 
 }
 
 interface SummaryRow
-  extends Omit<TaskSummary, 'wait_ms' | 'run_ms' | MomentColumn>,
-    Record<MomentColumn, Date | null> {
-  wait_ms: string | null;
-  run_ms: string | null;
-}
+  extends Omit<TaskSummary, FigureColumn | MomentColumn>,
+    Record<MomentColumn, Date | null>,
+    Record<FigureColumn, string | null> {}
+type FigureColumn = 'wait_ms' | 'run_ms' | 'cpu_ms' | 'memory_peak_bytes';
 type MomentColumn = 'available_at' | 'lease_expires_at' | 'created_at' | 'started_at' | 'finished_at';
 
 interface DetailRow {
@@ -269,13 +268,21 @@ function toSummary(row: SummaryRow): TaskSummary {
     created_at: row.created_at?.toISOString() ?? '',
     started_at: row.started_at?.toISOString() ?? null,
     finished_at: row.finished_at?.toISOString() ?? null,
-    wait_ms: row.wait_ms === null ? null : Number(row.wait_ms),
-    run_ms: row.run_ms === null ? null : Number(row.run_ms),
+    wait_ms: toFigure(row.wait_ms),
+    run_ms: toFigure(row.run_ms),
     exit_code: row.exit_code,
+    cpu_ms: toFigure(row.cpu_ms),
+    memory_peak_bytes: toFigure(row.memory_peak_bytes),
+    progress: row.progress,
     error: row.error,
     process_id: row.process_id,
     ordinal: row.ordinal,
   };
+}
+
+/** pg answers a bigint as text. */
+export function toFigure(text: string | null): number | null {
+  return text === null ? null : Number(text);
 }
 
 function toView(row: SummaryRow & DetailRow): TaskView {

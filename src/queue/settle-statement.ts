@@ -34,7 +34,9 @@ export function settleStatement(
     error: 'error' in outcome ? outcome.error : null,
     retry_wanted: !('retry' in outcome && outcome.retry === false),
     exit_code: 'exitCode' in outcome ? (outcome.exitCode ?? null) : null,
-    run_ms: 'runMs' in outcome ? (outcome.runMs ?? null) : null,
+    run_ms: 'runMs' in outcome ? wholeOrNull(outcome.runMs) : null,
+    cpu_ms: 'cpuMs' in outcome ? wholeOrNull(outcome.cpuMs) : null,
+    memory_peak_bytes: 'memoryPeakBytes' in outcome ? wholeOrNull(outcome.memoryPeakBytes) : null,
     delay_ms: 'delayMs' in outcome ? (outcome.delayMs ?? null) : null,
   }));
   const standing = inProcesses
@@ -55,12 +57,12 @@ with clock as materialized (
   select *
   from jsonb_to_recordset($1::jsonb) as outcome (
     task_id uuid, claim_no integer, process_id uuid, position integer, outcome text, output jsonb, error jsonb,
-    retry_wanted boolean, exit_code integer, run_ms bigint, delay_ms bigint)
+    retry_wanted boolean, exit_code integer, run_ms bigint, cpu_ms bigint, memory_peak_bytes bigint, delay_ms bigint)
   order by task_id
   limit ${rows.length}
 ), mine as materialized (
   select item.*, outcomes.position, outcomes.outcome, outcomes.output, outcomes.error, outcomes.retry_wanted,
-    outcomes.exit_code, outcomes.run_ms, outcomes.delay_ms
+    outcomes.exit_code, outcomes.run_ms, outcomes.cpu_ms, outcomes.memory_peak_bytes, outcomes.delay_ms
   from outcomes
   cross join lateral (
     select *
@@ -119,6 +121,7 @@ with clock as materialized (
       when 'retry' then clock.at + skipjack.retry_delay_ms(retry, failures + 1) * interval '1 millisecond'
       else greatest(available_at, clock.at + delay_ms * interval '1 millisecond')
     end as next_try_at,
+    greatest(0, floor(extract(epoch from claimed_at - available_at) * 1000))::bigint as waited_ms,
     coalesce(run_ms, floor(extract(epoch from clock.at - started_at) * 1000)::bigint) as ran_ms
   from ordered
   cross join clock
@@ -127,7 +130,7 @@ with clock as materialized (
 ), back as (
   update skipjack.queue_items as item set
     worker = null, claim_id = null, claimed_at = null, started_at = null, lease_expires_at = null, deadline_at = null,
-    overdue = false,
+    overdue = false, progress = null,
     failures = item.failures + explained.failed_once,
     losses = item.losses + explained.lost_once,
     available_at = explained.next_try_at
@@ -136,11 +139,13 @@ with clock as materialized (
     and item.task_id = any (array(select task_id from explained where state = 'active'))
 ), recorded as (
   insert into skipjack.attempts (
-    task_id, claim_no, attempt, outcome, error, output, exit_code, worker, claimed_at, started_at, ended_at, run_ms)
+    task_id, claim_no, attempt, outcome, error, output, exit_code, worker, claimed_at, started_at, ended_at, run_ms,
+    cpu_ms, memory_peak_bytes)
   select task_id, claim_no, failures + losses + 1,
     case when verdict = 'cancelled' then 'cancelled' else counts_as end,
     case when verdict = 'cancelled' then error else attempt_error end,
-    output, exit_code, worker, claimed_at, coalesce(started_at, claimed_at), at, ran_ms
+    output, exit_code, worker, claimed_at, coalesce(started_at, claimed_at), at, ran_ms,
+    cpu_ms, memory_peak_bytes
   from explained
   where recorded
 ), finished as (
@@ -152,8 +157,10 @@ with clock as materialized (
     worker = explained.worker,
     started_at = coalesce(explained.started_at, explained.claimed_at),
     finished_at = explained.at,
-    wait_ms = greatest(0, floor(extract(epoch from explained.claimed_at - explained.available_at) * 1000)),
+    wait_ms = explained.waited_ms,
     run_ms = explained.ran_ms,
+    cpu_ms = explained.cpu_ms,
+    memory_peak_bytes = explained.memory_peak_bytes,
     exit_code = explained.exit_code,
     output = explained.output,
     error = case explained.verdict
@@ -173,7 +180,11 @@ with clock as materialized (
 select
   (select jsonb_agg(jsonb_build_object('task_id', task_id, 'claim_no', claim_no, 'state', state, 'verdict', verdict,
     'queue', queue, 'priority', priority, 'awaited', awaited or tasks_awaited,
-    'next_try_at', case when state = 'active' then next_try_at end)) from explained) as settled,
+    'attempt', case when verdict = 'completed' then 'completed' when not recorded then null
+      when verdict = 'cancelled' then 'cancelled' else counts_as end,
+    'next_try_at', case when state = 'active' then next_try_at end,
+    'wait_ms', case when state <> 'active' then waited_ms end,
+    'run_ms', case when state <> 'active' then ran_ms end)) from explained) as settled,
   ${
     inProcesses
       ? `(select jsonb_agg(jsonb_build_object('id', process_id, 'fails', fails, 'fail_fast', fail_fast, 'left_over', left_over,
@@ -182,6 +193,11 @@ select
       : 'null::jsonb as processes, null::jsonb as lines'
   }`;
   return { text, values: [JSON.stringify(rows)] };
+}
+
+/** A figure as its column takes it. */
+function wholeOrNull(figure: number | null | undefined): number | null {
+  return Number.isFinite(figure) ? Math.round(figure as number) : null;
 }
 
 /** What the ends of tasks mean for the locked processes that they belong to. */

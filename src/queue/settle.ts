@@ -7,6 +7,7 @@
  * decided must be decided on a snapshot from after the wait. The SQL is in settle-statement.ts.
  */
 
+import type { Verdict } from '../core/outcomes.ts';
 import type { Outcome, SettleResult } from '../core/task-source.ts';
 import { type Database, inTransaction, type Transaction } from '../database/connection.ts';
 import type { Hint } from '../database/hints.ts';
@@ -14,6 +15,7 @@ import { claimKey } from './claim-key.ts';
 import { lockProcesses } from './processes/lock.ts';
 import { stopProcesses } from './processes/stop.ts';
 import { settleStatement } from './settle-statement.ts';
+import { announceSettled, type Settled } from './settled.ts';
 
 /** A worker's outcome with the claim it speaks of, or the reaper's word that a claim is lost. */
 export type ClaimOutcome = { taskId: string; claimNo: number; processId?: string | null } & (
@@ -21,15 +23,18 @@ export type ClaimOutcome = { taskId: string; claimNo: number; processId?: string
   | { kind: 'lost' }
 );
 
-interface SettledRow {
+export interface SettledRow {
   task_id: string;
   claim_no: number;
   state: 'active' | 'completed' | 'failed' | 'cancelled';
-  verdict: string;
+  verdict: Verdict;
+  attempt: Settled['attempt'];
   next_try_at: string | null;
   awaited: boolean;
   queue: string;
   priority: number;
+  wait_ms: number | null;
+  run_ms: number | null;
 }
 
 interface SettleAnswer {
@@ -78,6 +83,7 @@ async function settleAlone(db: Database, outcomes: ClaimOutcome[]): Promise<Sett
   const { rows } = await db.pool.query<SettleAnswer>(text, values);
   const settled = rows[0]?.settled ?? [];
   for (const hint of hintsOf(settled)) db.hints.announce(hint);
+  announceSettled(db, settled.map(toSettled));
   return settled;
 }
 
@@ -88,12 +94,13 @@ async function settleInProcesses(db: Database, outcomes: ClaimOutcome[]): Promis
     return settleLocked(tx, outcomes);
   });
   for (const hint of hints) db.hints.announce(hint);
+  announceSettled(db, settled.map(toSettled));
   return settled;
 }
 
 /**
- * Settles tasks of processes that the caller has locked in an earlier statement of this transaction. The hints
- * are for after the commit.
+ * Settles tasks of processes that the caller has locked in an earlier statement of this transaction. The hints,
+ * and what to announce as settled, are for after the commit.
  */
 export async function settleLocked(
   tx: Transaction,
@@ -125,6 +132,11 @@ function hintsOf(rows: SettledRow[]): Hint[] {
     ...(ended.length > 0 ? [{ ended }] : []),
     ...(lines.length > 0 ? [{ lines, putBack: rows.some((row) => row.verdict === 'again') }] : []),
   ];
+}
+
+export function toSettled({ queue, verdict, attempt, wait_ms, run_ms }: SettledRow): Settled {
+  const ended = verdict === 'retry' || verdict === 'again' ? null : verdict;
+  return { queue, attempt, ended, waitMs: wait_ms, runMs: run_ms };
 }
 
 interface KnownRow {

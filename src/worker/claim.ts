@@ -1,4 +1,9 @@
+import { isDeepStrictEqual } from 'node:util';
+import { findJsonProblem, type Json } from '../core/json.ts';
 import type { ClaimedTask, Lease } from '../core/task-source.ts';
+
+/** As much of an attempt's word on its progress is taken by the server, as JSON text in UTF-8. */
+export const progressBytesMax = 1_024;
 
 /** A claimed task in this worker's hands. The drawing of its phases is in the README. */
 export interface Claim {
@@ -13,6 +18,10 @@ export interface Claim {
    * before the first one later by as long as the claim's answer travelled, which nobody can know.
    */
   leaseEndsMs: number;
+  /** How far it is, until the server knows. */
+  progress?: Json;
+  /** What the server knows of that. */
+  progressKnown?: Json;
   /** Stops the attempt; aborted with an `AttemptStopped`. */
   readonly stop: AbortController;
 }
@@ -32,6 +41,26 @@ export function openClaim(task: ClaimedTask, leaseMs: number): Claim {
   };
 }
 
-export function toLease({ task, phase }: Claim): Lease {
-  return { id: task.id, token: task.token, started: phase !== 'held' };
+/**
+ * Notes how far the attempt is. False when there is nothing to tell the server: it knows, or the value is none
+ * that it would take, and would fail the beat of every other claim with this one.
+ */
+export function noteProgress(claim: Claim, progress: Json): boolean {
+  const { progress: unsent, progressKnown } = claim;
+  if (isDeepStrictEqual(progress, unsent === undefined ? progressKnown : unsent)) return false;
+  if (findJsonProblem(progress) !== null || Buffer.byteLength(JSON.stringify(progress)) > progressBytesMax)
+    return false;
+  claim.progress = progress;
+  return true;
+}
+
+/** The server has heard `told`. Something newer may have been noted since. */
+export function markProgressKnown(claim: Claim, told: Json): void {
+  claim.progressKnown = told;
+  if (claim.progress === told) delete claim.progress;
+}
+
+export function toLease({ task, phase, progress }: Claim): Lease {
+  const lease = { id: task.id, token: task.token, started: phase !== 'held' };
+  return phase === 'running' && progress !== undefined ? { ...lease, progress } : lease;
 }

@@ -1,10 +1,14 @@
 import { withJitter } from '../core/backoff.ts';
+import type { Json } from '../core/json.ts';
 import type { HeartbeatResult, TaskSource } from '../core/task-source.ts';
-import { type Claim, toLease } from './claim.ts';
+import { type Claim, markProgressKnown, noteProgress, toLease } from './claim.ts';
 import type { Announce } from './events.ts';
 
 /** A task held ahead that still runs after this is worth telling the server about. */
 const startReportMs = 50;
+
+/** How far attempts are is told so often at most, however often they say it. */
+const progressReportMs = 2_000;
 
 /** The next try after a failed or busy beat. */
 const againMs = 500;
@@ -31,7 +35,12 @@ export class Heartbeats {
   readonly #due = new Set<Claim>();
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
-  #timers: { regular?: NodeJS.Timeout; again?: NodeJS.Timeout; starts?: NodeJS.Timeout } = {};
+  #timers: {
+    regular?: NodeJS.Timeout;
+    again?: NodeJS.Timeout;
+    starts?: NodeJS.Timeout;
+    progress?: NodeJS.Timeout;
+  } = {};
   #stopped = true;
 
   constructor(options: HeartbeatsOptions) {
@@ -78,6 +87,19 @@ export class Heartbeats {
     }, startReportMs);
   }
 
+  /** Notes how far an attempt is; the server hears of it with the next beat, two seconds from now at the latest. */
+  noteProgress(claim: Claim, progress: Json): void {
+    if (!noteProgress(claim, progress)) return;
+    if (this.#stopped || this.#timers.progress !== undefined) return;
+    this.#timers.progress = setTimeout(() => {
+      delete this.#timers.progress;
+      const untold = this.#options
+        .claims()
+        .filter((each) => each.phase === 'running' && each.progress !== undefined);
+      if (untold.length > 0) void this.beat(untold);
+    }, progressReportMs);
+  }
+
   async #beatDue(): Promise<void> {
     const claims = [...this.#due].filter((claim) => claim.phase !== 'over');
     this.#due.clear();
@@ -97,6 +119,9 @@ export class Heartbeats {
     const busy: Claim[] = [];
     for (const [index, claim] of claims.entries()) {
       const answer = answers[index];
+      const told = leases[index]?.progress;
+      if (told !== undefined && (answer?.kind === 'extended' || answer?.kind === 'stop'))
+        markProgressKnown(claim, told);
       if (answer === undefined || answer.kind === 'busy') {
         busy.push(claim);
       } else if (answer.kind === 'extended') {

@@ -100,10 +100,18 @@ const keys: Case[] = [
     'is not a name for an environment variable',
   ],
   ['invalid_value', `tasks: [{ name: A, labels: { ▸${'a'.repeat(64)}: b } }]`, 'is longer than 63 letters'],
-  ['invalid_value', 'tasks: [{ name: A, command: x, run: ▸y }]', 'one of "command", "run" and "handler"'],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, command: x, run: ▸y }]',
+    'one of "command", "run", "handler" and "image"',
+  ],
   ['invalid_value', 'tasks: [{ name: A, type: ▸run }]', 'type is "run", but there is no "run"'],
   ['invalid_value', 'tasks: [{ name: A, args: ▸[x] }]', 'args goes with "command"'],
-  ['invalid_value', 'tasks: [{ name: A, handler: h, env: ▸{ B: c } }]', 'env goes with "command" or "run"'],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, handler: h, env: ▸{ B: c } }]',
+    'env goes with "command", "run" or "image"',
+  ],
   ['invalid_value', 'input: { ▸"": {} }\ntasks: [{ name: A }]', 'the name of an input has 1 to 200 letters'],
   [
     'invalid_value',
@@ -165,20 +173,6 @@ const later: Case[] = [
     'run_at',
     'wait_for',
   ],
-  ...[
-    'image',
-    'cmd',
-    'entrypoint',
-    'pre',
-    'post',
-    'volumes',
-    'mounts',
-    'networks',
-    'limits',
-    'gpus',
-    'registry',
-  ],
-  ...['files', 'workdir', 'user', 'pull', 'sidecars'],
 ].map((key): Case => {
   return ['not_supported_yet', `tasks: [{ name: A, ▸${key}: x }]`, `"${key}" is not supported yet: `];
 });
@@ -186,7 +180,26 @@ later.push(
   ...['output', 'on_failure', 'deadline'].map((key): Case => {
     return ['not_supported_yet', `▸${key}: x\ntasks: [{ name: A }]`, `"${key}" is not supported yet: `];
   }),
-  ['not_supported_yet', 'defaults: { ▸limits: {} }\ntasks: [{ name: A }]', '"limits" is not supported yet'],
+  [
+    'not_supported_yet',
+    `tasks: [{ name: A, image: x, cmd: [a, ▸${expression}] }]`,
+    'expressions come with a later version',
+  ],
+  [
+    'not_supported_yet',
+    `tasks: [{ name: A, image: x, pre: [{ image: y, env: { B: ▸${expression} } }] }]`,
+    'expressions come with a later version',
+  ],
+  [
+    'template_in_script',
+    `tasks: [{ name: A, image: x, run: ▸${expression} }]`,
+    'a script is never a template',
+  ],
+  [
+    'template_in_script',
+    `tasks: [{ name: A, image: x, post: [{ image: y, run: ▸${expression} }] }]`,
+    'a script is never a template',
+  ],
   ...[
     `command: ▸${expression}`,
     `command: x, args: [a, ▸${expression}]`,
@@ -208,6 +221,36 @@ later.push(
   ['template_in_script', `tasks: [{ name: A, run: ▸${expression} }]`, 'a script is never a template'],
   ['template_in_script', 'tasks:\n  - name: A\n    run: ▸|\n      echo ${{ x }}\n', '$SKIPJACK_INPUT'],
 );
+
+const containers: Case[] = [
+  ['invalid_value', 'tasks: [{ name: A, cmd: ▸[x] }]', 'goes with "image"'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, handler: ▸y }]', 'a task has one of'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, args: ▸[y] }]', 'in a container it is "cmd"'],
+  ['invalid_value', 'tasks: [{ name: A, image: ▸--privileged }]', 'is not the name of an image'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, run: y, cmd: ▸[z] }]', 'cannot go with "run"'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, volumes: [▸tmp] }]', 'is not an absolute path'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, volumes: [▸/a/../b] }]', 'goes up by ".."'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, volumes: [▸/] }]', 'is the root'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, networks: [▸host] }]', 'network of the machine'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, limits: { memory: ▸lots } }]', 'is not a size'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, limits: { memory: ▸1m } }]', 'is less than 6m'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, gpus: ▸some }]', 'is neither "all", a count'],
+  ['invalid_value', 'tasks: [{ name: A, image: x, mounts: [{ type: ▸npipe }] }]', '"bind" or "tmpfs"'],
+  ['unknown_key', 'tasks: [{ name: A, image: x, ▸privileged: true }]', 'unknown key "privileged"'],
+  ['unknown_key', 'tasks: [{ name: A, image: x, pre: [{ image: y, ▸enviro: {} }] }]', '"enviro"', 'env'],
+  ['missing_key', 'tasks: [{ name: A, image: x, pre: [▸{ cmd: [y] }] }]', 'pre[0].image is missing'],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, image: x, sidecars: [{ name: ▸Not A Host, image: y }] }]',
+    'host name',
+  ],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, image: x, sidecars: [{ name: db, image: y, probe: ▸{ path: /up } }] }]',
+    'has one of "cmd" and "port"',
+  ],
+  ['wrong_type', 'defaults: { limits: ▸lots }\ntasks: [{ name: A }]', 'must be a map'],
+];
 
 const graph: Case[] = [
   ['no_tasks', 'tasks: ▸[]', 'a definition has at least one'],
@@ -249,6 +292,7 @@ describe.each([
   ['of the syntax', syntax],
   ['of keys and values', keys],
   ['of what comes later', later],
+  ['of containers', containers],
   ['of the graph', graph],
   ['of size', limits],
 ])('a problem %s is named where it is', (_of, cases) => {

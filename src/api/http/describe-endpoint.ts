@@ -79,7 +79,7 @@ function documentBody({ isBodyOptional, bodyExample, parseText, yamlExample }: E
   };
 }
 
-function documentAnswer({ description, schema, headers }: Endpoint['answers'][number]) {
+function documentAnswer({ description, schema, text, headers }: Endpoint['answers'][number]) {
   const type = 'string' as const;
   const described = Object.entries(headers ?? {}).map(([name, about]) => [
     name,
@@ -88,6 +88,8 @@ function documentAnswer({ description, schema, headers }: Endpoint['answers'][nu
   return {
     description,
     ...(schema ? { content: { 'application/json': { schema } } } : {}),
+    // Without its parameters: a description names what is sent, not in which version.
+    ...(text ? { content: { [text.split(';', 1)[0] ?? text]: { schema: z.string() } } } : {}),
     ...(headers ? { headers: Object.fromEntries(described) } : {}),
   };
 }

@@ -38,7 +38,11 @@ export interface Endpoint {
   /** Reads the body as text, which may be YAML too; `body` then only documents what it is as JSON. */
   parseText?: (body: TextBody) => unknown;
   yamlExample?: string;
-  answers: Record<number, { description: string; schema?: z.ZodType; headers?: Record<string, string> }>;
+  /** JSON that fits `schema`, or `text` of that content type; neither: no body. */
+  answers: Record<
+    number,
+    { description: string; schema?: z.ZodType; text?: string; headers?: Record<string, string> }
+  >;
   /** Refusals of its own, beside those that every endpoint knows. */
   refusals?: ErrorCode[];
   /** Needs no API key. */
@@ -67,7 +71,9 @@ export type Answer<Declared extends Endpoint> = {
     headers?: Record<string, string>;
   } & (Declared['answers'][Status] extends { schema: infer Schema extends z.ZodType }
     ? { body: z.input<Schema> }
-    : { body?: undefined });
+    : Declared['answers'][Status] extends { text: string }
+      ? { body: string }
+      : { body?: undefined });
 }[keyof Declared['answers'] & number];
 
 export interface Endpoints {
@@ -94,6 +100,11 @@ export function createEndpoints(
           const body = declared.method === 'get' ? undefined : await readBody(c, declared, bodyBytesMax);
           const answer: AnyAnswer = await handle({ c, params, query: checkedQuery, headers, body } as never);
           if (answer.body === undefined) return c.body(null, answer.status as 204, answer.headers);
+          const text = declared.answers[answer.status]?.text;
+          if (text !== undefined) {
+            c.header('content-type', text);
+            return c.body(answer.body as string, answer.status as ContentfulStatusCode, answer.headers);
+          }
           return c.json(answer.body as object, answer.status as ContentfulStatusCode, answer.headers);
         });
       },

@@ -7,7 +7,7 @@ import { idGivenBy, judgeEach, openEnvelope, refusalShape } from '../judge-each.
 import type { ApiParts } from '../parts.ts';
 import { leaseDefault, leaseSchema, timeoutGraceSchema } from '../schemas/claim.ts';
 import { idOf, idParamsSchema } from '../schemas/parameters.ts';
-import { tokenSchema } from '../schemas/settlement.ts';
+import { progressSchema, tokenSchema } from '../schemas/settlement.ts';
 import { leaseLost, readToken } from '../settle.ts';
 
 const times = { lease: leaseSchema.prefault(leaseDefault), timeout_grace: timeoutGraceSchema.prefault('0s') };
@@ -29,6 +29,7 @@ const leaseItemSchema = z
     id: z.string().max(100).meta({ format: 'uuid' }),
     token: tokenSchema,
     started: startedSchema,
+    progress: progressSchema.optional(),
   })
   .meta({ id: 'Lease' });
 
@@ -43,7 +44,12 @@ export function addHeartbeatRoutes({ endpoints, queue }: ApiParts): void {
       description: meanings,
       params: idParamsSchema,
       body: z
-        .strictObject({ token: tokenSchema, started: startedSchema, ...times })
+        .strictObject({
+          token: tokenSchema,
+          started: startedSchema,
+          progress: progressSchema.optional(),
+          ...times,
+        })
         .meta({ id: 'Heartbeat' }),
       bodyExample: { token: 'AZmixF97fD6dSiscPU5fYAAAAAE', lease: '30s' },
       answers: {
@@ -62,6 +68,7 @@ export function addHeartbeatRoutes({ endpoints, queue }: ApiParts): void {
       const result = await queue.heartbeat({
         ...readToken({ id, token: body.token }),
         started: body.started,
+        progress: body.progress,
         leaseMs: body.lease,
         timeoutGraceMs: body.timeout_grace,
       });
@@ -115,6 +122,7 @@ export function addHeartbeatRoutes({ endpoints, queue }: ApiParts): void {
           const result = await queue.heartbeat({
             ...readToken({ id, token: lease.token }, pointer),
             started: lease.started,
+            progress: lease.progress,
             leaseMs: rest.lease,
             timeoutGraceMs: rest.timeout_grace,
           });

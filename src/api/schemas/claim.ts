@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { isId } from '../../core/ids.ts';
 import { jsonSchema, queueNameSchema } from '../../core/task-input.ts';
 import { boundedDuration, labelText, waitSchema } from './parameters.ts';
-import { workShape } from './task.ts';
+import { claimedWorkShape } from './task.ts';
 
 /** A person may take a task for a day; a worker that beats its heart needs seconds. */
 export const leaseSchema = boundedDuration({ min: '1s', max: '24h' }).meta({
@@ -90,7 +90,7 @@ export const claimedTaskSchema = z
     name: z.string(),
     queue: z.string(),
     priority: z.int(),
-    ...workShape,
+    ...claimedWorkShape,
     input: jsonSchema,
     labels: z.record(z.string(), z.string()).nullable(),
     timeout: z.string().nullable(),

@@ -1,6 +1,7 @@
 /** Definitions as they are sent and shown. */
 import { z } from 'zod';
 import { inputTypes } from '../../core/plan.ts';
+import type { Spec } from '../../core/spec.ts';
 import { jsonSchema } from '../../core/task-input.ts';
 import { problemPartSchema } from './problem.ts';
 import { idSchema, momentSchema } from './task.ts';
@@ -28,12 +29,19 @@ export const definitionYamlExample = `tasks:
     needs: [Open Loan Application]
 `;
 
+const specSchema = z
+  .unknown()
+  .meta({ description: 'What it runs; null: whoever claims it knows what to do' }) as z.ZodType<
+  Spec | null,
+  Spec | null
+>;
+
 const plannedTaskSchema = z
   .object({
     name: z.string(),
     queue: z.string(),
     priority: z.int(),
-    spec: jsonSchema.meta({ description: 'What it runs; null: whoever claims it knows what to do' }),
+    spec: specSchema,
     input: jsonSchema,
     labels: z.record(z.string(), z.string()).nullable(),
     retry: z

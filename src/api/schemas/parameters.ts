@@ -1,8 +1,8 @@
 /** Parameters that several endpoints take: they come as text and leave as what they mean. */
 import { z } from 'zod';
+import { durationSchema } from '../../core/container-input.ts';
 import { parseDuration } from '../../core/durations.ts';
 import { isId } from '../../core/ids.ts';
-import { durationSchema } from '../../core/task-input.ts';
 import { notFound } from '../http/problem.ts';
 
 export const idParamsSchema = z.object({

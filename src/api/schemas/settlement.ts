@@ -7,6 +7,7 @@ import { boundedDuration } from './parameters.ts';
 const outputBytesMax = 1024 * 1024;
 const errorMessageBytesMax = 64 * 1024;
 const errorDetailsBytesMax = 64 * 1024;
+const progressBytesMax = 1024;
 
 export const tokenSchema = z
   .string()
@@ -19,6 +20,17 @@ export const outputSchema = jsonSchema
     `is larger than ${outputBytesMax} bytes; keep it elsewhere and put out where it is`,
   )
   .meta({ description: 'Any JSON value of at most 1 MiB' });
+
+export const progressSchema = jsonSchema
+  .refine(
+    (progress) => bytesOf(progress) <= progressBytesMax,
+    `is larger than ${progressBytesMax} bytes; say the rest in the log`,
+  )
+  .meta({
+    description:
+      'How far the attempt is, if that has changed: JSON of at most 1 KiB, a number is per cent; null takes back what was said',
+    example: 40,
+  });
 
 const messageSchema = z
   .string()
@@ -55,12 +67,9 @@ export const errorSchema = z
   });
 
 const exitCodeSchema = z.int32().nullable().optional();
-const runMsSchema = z
-  .int()
-  .min(0)
-  .nullable()
-  .optional()
-  .meta({ description: 'How long it ran, by a monotonic clock; measured by the server if left out' });
+const runMsSchema = figureSchema('How long it ran, by a monotonic clock; measured by the server if left out');
+const cpuMsSchema = figureSchema('Processor time that it used');
+const memoryPeakBytesSchema = figureSchema('The most memory that it held');
 const retrySchema = z
   .boolean()
   .optional()
@@ -75,6 +84,8 @@ export const completeSchema = z
     output: outputSchema.optional(),
     exit_code: exitCodeSchema,
     run_ms: runMsSchema,
+    cpu_ms: cpuMsSchema,
+    memory_peak_bytes: memoryPeakBytesSchema,
   })
   .meta({ id: 'Complete' });
 
@@ -88,6 +99,8 @@ export const failSchema = z
       .meta({ description: 'What the attempt had put out, for people to look at' }),
     exit_code: exitCodeSchema,
     run_ms: runMsSchema,
+    cpu_ms: cpuMsSchema,
+    memory_peak_bytes: memoryPeakBytesSchema,
   })
   .meta({ id: 'Fail' });
 
@@ -127,6 +140,10 @@ export const settledSchema = z
       next_try_at: null,
     },
   });
+
+function figureSchema(description: string) {
+  return z.int().min(0).nullable().optional().meta({ description });
+}
 
 function bytesOf(value: unknown): number {
   return value === undefined ? 0 : Buffer.byteLength(JSON.stringify(value));

@@ -1,7 +1,10 @@
 /** A task as it is shown. */
 import { z } from 'zod';
+import { containerShape } from '../../core/container-input.ts';
+import type { SecretText } from '../../core/secret-text.ts';
+import { type NamedPart, type Sidecar, specTypes } from '../../core/spec.ts';
 import { visibleTaskStates } from '../../core/task.ts';
-import { jsonSchema } from '../../core/task-input.ts';
+import { jsonSchema, taskInputSchema } from '../../core/task-input.ts';
 
 export const momentSchema = z.string().meta({ format: 'date-time' });
 export const idSchema = z.string().meta({ format: 'uuid' });
@@ -36,6 +39,11 @@ export const taskSummarySchema = z
     wait_ms: z.number().nullable().meta({ description: 'From being due to being claimed' }),
     run_ms: z.number().nullable(),
     exit_code: z.int().nullable(),
+    cpu_ms: z.number().nullable().meta({ description: 'Processor time, where its worker could tell' }),
+    memory_peak_bytes: z.number().nullable(),
+    progress: jsonSchema.meta({
+      description: 'How far a running one is, in its own words; a number is per cent',
+    }),
     error: taskErrorSchema.nullable(),
     process_id: idSchema.nullable().meta({ description: 'Null for a task that stands alone' }),
     ordinal: z
@@ -48,17 +56,32 @@ export const taskSummarySchema = z
     description: 'A task in a list: without what it runs, its input and its output',
   });
 
+const typeSchema = z
+  .enum(specTypes)
+  .nullable()
+  .meta({ description: 'Null: whoever claims it knows what to do' });
+
+const { command, args, run, handler, env, stdin } = taskInputSchema.shape;
+
 /** What a task runs, flat beside the rest, in the words in which it was enqueued. */
-export const workShape = {
-  type: z
-    .enum(['command', 'run', 'handler'])
-    .nullable()
-    .meta({ description: 'Null: whoever claims it knows what to do' }),
-  command: z.string().optional(),
-  args: z.array(z.string()).optional(),
-  run: z.string().optional(),
-  handler: z.string().optional(),
-  env: z.record(z.string(), z.string()).optional(),
+export const workShape = { type: typeSchema, command, args, run, handler, env, stdin, ...containerShape };
+
+const secretTextSchema = z
+  .union([z.string(), z.array(z.union([z.string(), z.object({ secret: z.string() })]))])
+  .meta({ id: 'SecretText', description: 'Text, or its parts where it refers to secrets of the worker' });
+const partsOf = <Part>() => z.array(z.looseObject({})) as unknown as z.ZodType<Part[], Part[]>;
+
+/** The same for a worker, references to secrets taken apart. */
+export const claimedWorkShape = {
+  ...workShape,
+  args: z.array(secretTextSchema).optional(),
+  cmd: z.array(secretTextSchema).optional(),
+  entrypoint: z.array(secretTextSchema).optional(),
+  env: z.record(z.string(), secretTextSchema).optional(),
+  registry: z.object({ username: secretTextSchema, password: secretTextSchema }).optional(),
+  pre: partsOf<NamedPart<SecretText>>().optional(),
+  post: partsOf<NamedPart<SecretText>>().optional(),
+  sidecars: partsOf<Sidecar<SecretText>>().optional(),
 };
 
 const viewShape = {
@@ -108,6 +131,9 @@ export const taskExample = {
   wait_ms: 4,
   run_ms: 5,
   exit_code: 0,
+  cpu_ms: null,
+  memory_peak_bytes: null,
+  progress: null,
   error: null,
   process_id: null,
   ordinal: null,
@@ -133,6 +159,9 @@ export const attemptSchema = z
     attempt: z.int(),
     outcome: z.enum(['failed', 'timed_out', 'lost', 'cancelled']),
     exit_code: z.int().nullable(),
+    run_ms: z.number().nullable(),
+    cpu_ms: z.number().nullable(),
+    memory_peak_bytes: z.number().nullable(),
     error: taskErrorSchema.nullable(),
     output: jsonSchema,
     worker: z.string(),

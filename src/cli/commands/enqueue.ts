@@ -18,8 +18,10 @@ interface EnqueueFlags {
   queue?: string;
   name?: string;
   run?: string;
+  image?: string;
   handler?: string;
   input?: string;
+  stdin?: string;
   env?: Record<string, string>;
   priority?: number;
   delay?: string;
@@ -41,13 +43,15 @@ export function enqueueCommand(): Command {
     .summary('put one task on a queue')
     .argument('[command...]', 'an executable and its arguments, after --')
     .option('--run <script>', 'a shell script instead of a command')
+    .option('--image <name>', "run in a container of this image: the command's words become its cmd")
     .option('--handler <name>', 'a function that a worker registers under this name')
     .option(
       '--queue <name>',
-      'the queue (default; for a handler its name; people when there is nothing to run)',
+      'the queue (default; with an image containers; for a handler its name; people when there is nothing to run)',
     )
     .option('--name <name>', 'what people call it')
     .option('--input <json>', 'its input')
+    .option('--stdin <text>', 'what the program reads from its standard input')
     .option(
       '--env <name=value>',
       'a variable for the command or script; repeat for more',
@@ -79,6 +83,7 @@ export function enqueueCommand(): Command {
     '$ skipjack enqueue --wait 10s -- echo hello world',
     "$ skipjack enqueue --queue nightly --delay 1h --retry 5 --run 'pg_dump app | gzip > /backup/app.gz'",
     `$ skipjack enqueue --handler send-email --input '{"to":"ada@example.com"}'`,
+    '$ skipjack enqueue --image busybox --wait 1m -- echo -n hello world',
     '$ skipjack enqueue --queue people --name "review the invoice"',
   ]);
 }
@@ -96,13 +101,21 @@ async function enqueue(words: string[], flags: EnqueueFlags): Promise<void> {
   process.exitCode = exitCodeOf(task);
 }
 
-function toTask([command, ...args]: string[], flags: EnqueueFlags): TaskInput {
-  const { run, handler, queue, name, env, priority, delay, timeout } = flags;
-  const works = [command && 'a command', run && '--run', handler && '--handler'].filter(Boolean);
+function toTask(words: string[], flags: EnqueueFlags): TaskInput {
+  const { run, image, handler, stdin, queue, name, env, priority, delay, timeout } = flags;
+  const [command, ...args] = words;
+  const works = [
+    command !== undefined && (image === undefined ? 'a command' : 'the words of a command'),
+    run && '--run',
+    handler && '--handler',
+    image && words.length === 0 && !run && '--image',
+  ].filter(Boolean);
   if (works.length > 1) throw usage(`A task runs one thing, not ${works.join(' and ')}.`);
+  if (image !== undefined && handler !== undefined)
+    throw usage('A handler runs in its worker, not in a container.');
   if (works.length === 0 && name === undefined) {
     throw usage(
-      'There is nothing to enqueue: give a command after --, --run, --handler, or a --name for whoever claims it. For example: skipjack enqueue -- echo hello',
+      'There is nothing to enqueue: give a command after --, --run, --image, --handler, or a --name for whoever claims it. For example: skipjack enqueue -- echo hello',
     );
   }
   const retry = {
@@ -112,9 +125,13 @@ function toTask([command, ...args]: string[], flags: EnqueueFlags): TaskInput {
     max_delay: flags.retryMaxDelay,
   };
   const given = {
-    ...(command === undefined ? {} : { command, args }),
+    ...(image === undefined
+      ? command !== undefined && { command, args }
+      : words.length > 0 && { cmd: words }),
+    image,
     run,
     handler,
+    stdin,
     queue,
     name,
     env,

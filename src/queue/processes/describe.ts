@@ -7,7 +7,7 @@
  */
 import type { Json } from '../../core/json.ts';
 import type { Plan } from '../../core/plan.ts';
-import { readSpec } from '../../core/spec.ts';
+import { readSpec, referSecrets } from '../../core/spec.ts';
 import type { ClaimedTask, ClaimRequest } from '../../core/task-source.ts';
 import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';
@@ -69,7 +69,7 @@ export async function describeTasks(
       small.add(row);
     }
     return {
-      spec: readSpec(planned?.spec ?? null),
+      spec: referSecrets(readSpec(planned?.spec ?? null)),
       input: planned?.input ?? null,
       process: processes.get(place.process_id) ?? null,
       needs: Object.fromEntries(own.filter((row) => small.has(row)).map((row) => [row.name, row.output])),

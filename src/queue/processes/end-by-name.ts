@@ -10,7 +10,8 @@ import type { Json } from '../../core/json.ts';
 import type { TaskError } from '../../core/task.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
-import { settleLocked } from '../settle.ts';
+import { settleLocked, toSettled } from '../settle.ts';
+import { announceSettled, type Settled } from '../settled.ts';
 import { recordEvent } from './events.ts';
 import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
 
@@ -45,6 +46,7 @@ export async function endTaskByName(
   options: MoveOptions = {},
 ): Promise<EndByNameResult> {
   let hints: Hint[] = [];
+  let announced: Settled[] = [];
   const result = await inTransaction(db, async (tx): Promise<EndByNameResult> => {
     const process = await lockProcess(tx, processId);
     if (!process) return { kind: 'not_found' };
@@ -78,9 +80,11 @@ export async function endTaskByName(
     if (settled.settled[0]?.state !== outcome.kind)
       throw new Error(`task ${taskId} was to be ${outcome.kind}, and is ${settled.settled[0]?.state}`);
     hints = settled.hints;
+    announced = settled.settled.map(toSettled);
     return { kind: 'ended', taskId, repeated: false };
   });
   for (const hint of hints) db.hints.announce(hint);
+  announceSettled(db, announced);
   return result;
 }
 

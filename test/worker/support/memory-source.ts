@@ -6,6 +6,8 @@ import type {
   EnqueueResult,
   HeartbeatResult,
   Lease,
+  LogChunk,
+  LogResult,
   Outcome,
   Settlement,
   SettleResult,
@@ -46,6 +48,20 @@ export class MemorySource implements TaskSource {
   readonly outputs = new Map<string, Json>();
   /** What the next claims are told of their leases. */
   leaseLeftMs = 30_000;
+
+  /** What the attempts said, by the id of their task. */
+  readonly logs = new Map<string, string[]>();
+
+  async appendLogs(chunks: LogChunk[]): Promise<LogResult[]> {
+    for (const { id, lines } of chunks) {
+      this.logs.set(id, [...(this.logs.get(id) ?? []), ...lines.map((line) => line.text)]);
+    }
+    return chunks.map(() => ({ kind: 'kept' }));
+  }
+
+  async findHeld(claims: { id: string; token: string }[]): Promise<{ instance: string; held: boolean[] }> {
+    return { instance: 'memory', held: claims.map(({ id }) => this.rows.get(id)?.claimed ?? false) };
+  }
 
   readOutput(taskId: string): Promise<Json> {
     return Promise.resolve(this.outputs.get(taskId) ?? null);
