@@ -6,6 +6,7 @@ import { logAttempts } from '../worker/log-attempts.ts';
 import { logTrouble } from '../worker/log-trouble.ts';
 import { createWorker } from '../worker/worker.ts';
 import type { Lifetime } from './lifetime.ts';
+import type { PreparedWorker } from './prepare-worker.ts';
 import { version } from './version.ts';
 
 /** Starts a worker that logs what it does, and drains it when the command ends. */
@@ -15,6 +16,7 @@ export function attachWorker(
     source,
     config,
     log,
+    prepared,
     name,
     handlers = {},
     killGraceMs,
@@ -23,6 +25,7 @@ export function attachWorker(
     source: TaskSource;
     config: Pick<Config, 'queues' | 'concurrency' | 'leaseMs' | 'graceMs'>;
     log: Logger;
+    prepared: PreparedWorker;
     name?: string | undefined;
     handlers?: Record<string, Handler>;
     killGraceMs?: number;
@@ -33,6 +36,7 @@ export function attachWorker(
   const worker = createWorker({
     source,
     handlers,
+    ...prepared,
     slots: config.concurrency,
     leaseMs: config.leaseMs,
     graceMs: config.graceMs,
@@ -50,8 +54,9 @@ export function attachWorker(
   log.info(
     {
       worker: worker.id,
-      queues: config.queues ?? ['default', ...Object.keys(handlers)],
+      queues: worker.queues,
       slots: config.concurrency,
+      containers: prepared.containerRuntime?.kind ?? null,
     },
     `worker started, pid ${process.pid}`,
   );

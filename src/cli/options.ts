@@ -31,6 +31,13 @@ export function concurrencyOption(): Option {
   return new Option('--concurrency <n>', 'attempts at the same time (SKIPJACK_CONCURRENCY; 10)');
 }
 
+export function containerRuntimeOption(): Option {
+  return new Option(
+    '--container-runtime <name>',
+    'docker, podman or a path (SKIPJACK_CONTAINER_RUNTIME; the first that answers)',
+  );
+}
+
 export function byOption(): Option {
   return new Option('--by <who>', 'who says so, for the record');
 }

@@ -34,6 +34,8 @@ Environment, beside what the commands name:
   SKIPJACK_ALLOWED_HOSTS  Host headers that a server without keys accepts beside loopback's, comma separated
   SKIPJACK_URL            the server that commands ask
   SKIPJACK_API_KEY        the key that they show it
+  SKIPJACK_SECRETS_DIR    a folder with a file for each secret of a worker; SKIPJACK_SECRET_NAME holds one itself
+  SKIPJACK_LOG_RETENTION  how long the logs of tasks are kept (14d)
   SKIPJACK_LOG_LEVEL      fatal, error, warn, info, debug, trace or silent (info)`;
 
 function groups(): Record<string, Command[]> {

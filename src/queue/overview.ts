@@ -1,4 +1,4 @@
-/** What the operations pages show: queues, and the engine's pulse in numbers. */
+/** What the operations pages and the metrics show: queues, and the engine's pulse in numbers. */
 import type { Database } from '../database/connection.ts';
 import { workerGoneAfterMs } from './workers.ts';
 
@@ -87,4 +87,87 @@ interface LiveRow {
   scheduled: number;
   running: number;
   oldest_ready_at: string | null;
+}
+
+/** The live state in numbers, for metrics. */
+export interface LiveFigures {
+  queues: QueueFigures[];
+  workers: number;
+  slots: { busy: number; all: number };
+  /** Counted up to `lettersCountedMax`. */
+  deadLettersWaiting: number;
+}
+
+export interface QueueFigures {
+  /** Null: all the queues together that have no place of their own. */
+  name: string | null;
+  ready: number;
+  scheduled: number;
+  running: number;
+  held: number;
+  /** 0 when nothing is ready. */
+  oldestReadyAgeMs: number;
+}
+
+export const lettersCountedMax = 100_000;
+
+interface LiveSelection {
+  /** Queues that come by name before others. */
+  known: string[];
+  queuesMax: number;
+}
+
+/**
+ * Reads live tables alone, never the record: what it costs grows with what waits and runs, not with what has been.
+ * At most `queuesMax` queues come by name.
+ */
+export async function readLiveFigures(db: Database, selection: LiveSelection): Promise<LiveFigures> {
+  const { text, values } = liveFiguresStatement(selection);
+  const { rows } = await db.pool.query<{
+    queues: QueueFigures[] | null;
+    workers: number;
+    slots: number;
+    busy: number;
+    letters: number;
+  }>(text, values);
+  const row = rows[0];
+  if (!row) throw new Error('a select without from answers one row');
+  return {
+    queues: row.queues ?? [],
+    workers: row.workers,
+    slots: { busy: row.busy, all: row.slots },
+    deadLettersWaiting: row.letters,
+  };
+}
+
+/** Exported for the test that reads its plan. */
+export function liveFiguresStatement({ known, queuesMax }: LiveSelection): {
+  text: string;
+  values: unknown[];
+} {
+  const text = `
+with ranked as (
+  select depth.*, row_number() over (order by queue = any ($2::text[]) desc, queue) as place
+  from skipjack.queue_depth as depth
+), folded as (
+  select case when place <= $3 then queue end as name, sum(ready) as ready, sum(scheduled) as scheduled,
+    sum(running) as running, sum(held) as held, min(oldest_ready_at) as oldest_ready_at
+  from ranked
+  group by 1
+), live as materialized (
+  select id, slots from skipjack.workers where heartbeat_at > clock_timestamp() - $1 * interval '1 millisecond'
+)
+select
+  (select jsonb_agg(jsonb_build_object('name', name, 'ready', ready, 'scheduled', scheduled, 'running', running,
+     'held', held, 'oldestReadyAgeMs', coalesce(greatest(0,
+       extract(epoch from clock_timestamp() - oldest_ready_at) * 1000), 0))) from folded) as queues,
+  (select count(*)::integer from live) as workers,
+  (select coalesce(sum(slots), 0)::float8 from live) as slots,
+  -- What people have claimed takes no slot.
+  (select count(*)::integer from skipjack.queue_items as item
+   where item.worker is not null and item.started_at is not null
+     and item.worker in (select id from live where slots > 0)) as busy,
+  (select count(*)::integer from (
+     select from skipjack.dead_letters where replayed_at is null limit ${lettersCountedMax}) as waiting) as letters`;
+  return { text, values: [workerGoneAfterMs, known, queuesMax] };
 }

@@ -1,7 +1,13 @@
 import { formatDuration } from '../core/durations.ts';
+import type { Json } from '../core/json.ts';
+import type { TaskError } from '../core/task.ts';
 import type { ClaimedTask, Outcome, TaskSource } from '../core/task-source.ts';
 import type { Claim } from './claim.ts';
 import type { Ending, Executor } from './executors/executor.ts';
+import type { OpenLog } from './logs/attempt-log.ts';
+import { type Mask, noMask } from './secrets/mask.ts';
+import { resolveSecrets } from './secrets/resolve.ts';
+import type { Vault } from './secrets/vault.ts';
 import { AttemptStopped, type StopReason } from './stop-reason.ts';
 import { storableMessage } from './storable.ts';
 
@@ -13,42 +19,89 @@ export interface AttemptEnd {
   abandoned?: { reason: StopReason; stillRunning: Promise<unknown> };
 }
 
+export interface AttemptParts {
+  killGraceMs: number;
+  heartbeat: () => Promise<void>;
+  readOutput: TaskSource['readOutput'];
+  vault: Vault;
+  log: OpenLog;
+  progress: (progress: Json) => void;
+}
+
 /** Runs the claim's attempt to its end, stops it when its time is up, and says what to settle. Never rejects. */
-export async function runAttempt(
-  claim: Claim,
-  executor: Executor,
-  {
-    killGraceMs,
-    heartbeat,
-    readOutput,
-  }: {
-    killGraceMs: number;
-    heartbeat: () => Promise<void>;
-    readOutput: TaskSource['readOutput'];
-  },
-): Promise<AttemptEnd> {
+export async function runAttempt(claim: Claim, executor: Executor, parts: AttemptParts): Promise<AttemptEnd> {
   const { task, stop } = claim;
   const startedMs = performance.now();
   const disarm = armTimeout(task.timeout_ms, () => stop.abort(new AttemptStopped('timed_out')));
   let ending: Ending;
   try {
-    const whole = await withLargeNeeds(task, readOutput, stop.signal);
-    ending = await executor(whole, {
-      signal: stop.signal,
-      killGraceMs,
-      heartbeat,
-    });
+    ending = await execute(task, executor, { ...parts, signal: stop.signal });
   } catch (error) {
     ending = stop.signal.aborted ? { kind: 'stopped' } : workerFault(error);
   }
   disarm();
   const runMs = performance.now() - startedMs;
+  // Lines are taken only while the claim is held: before its outcome is handed over.
+  await parts.log.close();
   const reason = stop.signal.aborted ? (stop.signal.reason as AttemptStopped).reason : null;
   const figures = { timeoutMs: task.timeout_ms, runMs: Math.round(runMs) };
   const outcome = reason === 'lease_lost' ? null : toOutcome(ending, reason, figures);
   if (ending.kind !== 'stopped' || ending.stillRunning === undefined || reason === null)
     return { outcome, runMs };
   return { outcome, runMs, abandoned: { reason, stillRunning: ending.stillRunning } };
+}
+
+/** Gives the executor what the claim did not bring along: large outputs, and the values of secrets. */
+async function execute(
+  task: ClaimedTask,
+  executor: Executor,
+  {
+    killGraceMs,
+    heartbeat,
+    readOutput,
+    vault,
+    log,
+    progress,
+    signal,
+  }: AttemptParts & { signal: AbortSignal },
+): Promise<Ending> {
+  const whole = await withLargeNeeds(task, readOutput, signal);
+  const resolved = await orStopped(resolveSecrets(whole.spec, vault), signal);
+  if ('missing' in resolved) return secretsMissing(resolved.missing, vault);
+  const { spec, mask } = resolved;
+  const ending = await executor(
+    { ...whole, spec },
+    { signal, killGraceMs, heartbeat, log, mask, progress: (value) => progress(mask.json(value)) },
+  );
+  return masked(ending, mask);
+}
+
+/** An executor masks what it streams; what it says of the end may hold a value all the same. */
+function masked(ending: Ending, mask: Mask): Ending {
+  if (mask === noMask) return ending;
+  if (ending.kind === 'failed') {
+    const error = mask.json({ ...ending.error } as unknown as { [key: string]: Json });
+    return {
+      ...ending,
+      error: error as unknown as TaskError,
+      ...(ending.output === undefined ? {} : { output: mask.json(ending.output) }),
+    };
+  }
+  if (ending.kind === 'stopped' && ending.output === undefined) return ending;
+  return { ...ending, output: mask.json(ending.output ?? null) };
+}
+
+function secretsMissing(names: string[], { description }: Vault): Ending {
+  const list = names.map((name) => `"${name}"`).join(', ');
+  return {
+    kind: 'failed',
+    error: {
+      code: 'secret_missing',
+      message: `this worker has no secret ${list}: it looks ${description}`,
+      details: { secrets: names },
+    },
+    exitCode: null,
+  };
 }
 
 /** Of the outputs that are handed to one attempt: it holds them in memory, and writes them to a file. */
@@ -92,16 +145,18 @@ function toOutcome(
   { timeoutMs, runMs }: { timeoutMs: number | null; runMs: number },
 ): Outcome {
   if (ending.kind !== 'stopped') return { ...ending, runMs };
-  const { output, exitCode = null } = ending;
-  const figures = { ...(output === undefined ? {} : { output }), exitCode, runMs };
+  const { kind: _kind, remark, stillRunning: _stillRunning, exitCode = null, ...others } = ending;
+  const figures = { ...others, exitCode, runMs };
   if (reason === 'cancelled') return { kind: 'cancelled', ...figures };
-  if (reason === 'timed_out') return { kind: 'timed_out', error: timeoutError(timeoutMs), ...figures };
+  if (reason === 'timed_out')
+    return { kind: 'timed_out', error: timeoutError(timeoutMs, remark), ...figures };
   return { kind: 'released' };
 }
 
-function timeoutError(timeoutMs: number | null) {
+function timeoutError(timeoutMs: number | null, remark: string | undefined): TaskError {
   const limit = timeoutMs === null ? 'its time' : `its timeout of ${formatDuration(timeoutMs)}`;
-  return { code: 'timed_out', message: `the attempt was stopped after ${limit}` };
+  const more = remark === undefined ? '' : `; ${remark}`;
+  return { code: 'timed_out', message: `the attempt was stopped after ${limit}${more}` };
 }
 
 /** The worker could not do its own part: no room in /tmp, say. Counted as a failure, for it may be the task. */

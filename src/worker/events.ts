@@ -15,7 +15,12 @@ export interface WorkerEvents {
   /** The server did not take an outcome, and would not if it were asked again. */
   'settle.refused': { task: ClaimedTask; result: SettleResult };
   /** A call gave up. It is tried again, but for the last word of a worker that leaves. */
-  'source.failed': { call: 'claim' | 'settle' | 'heartbeat' | 'announce' | 'remove'; error: unknown };
+  'source.failed': {
+    call: 'claim' | 'settle' | 'heartbeat' | 'announce' | 'remove' | 'logs' | 'sweep';
+    error: unknown;
+  };
+  /** What an OS process of a worker left behind that was killed: programs still running, folders, containers. */
+  'leftovers.removed': { folders: number; killed: number; containers: number };
   'drain.started': { running: number };
   /** `unsettled`: outcomes that did not reach the server; those tasks will be reaped and run again. */
   'drain.ended': { unsettled: number };

@@ -33,6 +33,9 @@ export function logTrouble(worker: Pick<Worker, 'on'>, log: Logger): () => void 
       ),
     ),
     worker.on('source.failed', ({ call, error }) => log.error({ call, err: error }, `${call} failed`)),
+    worker.on('leftovers.removed', (removed) =>
+      log.warn(removed, 'removed what a worker left behind that was killed'),
+    ),
     worker.on('drain.started', ({ running }) => log.info({ running }, 'draining')),
     worker.on('drain.ended', ({ unsettled }) => {
       if (unsettled === 0) log.info('drained');

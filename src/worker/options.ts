@@ -2,15 +2,24 @@ import { hostname } from 'node:os';
 import { type Logger, pino } from 'pino';
 import { newId } from '../core/ids.ts';
 import type { TaskSource } from '../core/task-source.ts';
+import type { ContainerRuntime } from './executors/container/runtime.ts';
+import type { Executors } from './executors/pick.ts';
 import type { Handler } from './handler.ts';
+import { defaultPolicy, type WorkerPolicy } from './policy.ts';
 
 export interface WorkerOptions {
   /** Where tasks come from: a database or a server. */
   source: TaskSource;
-  /** `default` and the names of the handlers, if left out. */
+  /** `default`, `containers` where there is a runtime, and the names of the handlers, if left out. */
   queues?: string[];
   /** Functions that run tasks, by the name that tasks call them. */
   handlers?: Record<string, Handler>;
+  /** Runs containers: see `findContainerRuntime`. Null, the default: this worker runs none. */
+  containerRuntime?: ContainerRuntime | null;
+  /** In place of the built-in ways to run tasks, by the type of their spec. */
+  executors?: Executors;
+  /** What tasks may do here; `defaultPolicy` where nothing is said. */
+  policy?: WorkerPolicy;
   /** How many attempts run at once: 1 to 1000, 10 by default. */
   slots?: number;
   /** How long a claim holds without a heartbeat; 30 s by default, at least 1 s. */
@@ -40,7 +49,14 @@ const settleGraceMs = 5_000;
 export function checkOptions({
   source,
   handlers = {},
-  queues = ['default', ...Object.keys(handlers)],
+  containerRuntime = null,
+  executors = {},
+  policy = defaultPolicy,
+  queues = [
+    'default',
+    ...(containerRuntime !== null || executors.container !== undefined ? ['containers'] : []),
+    ...Object.keys(handlers),
+  ],
   slots = 10,
   leaseMs = 30_000,
   graceMs = 30_000,
@@ -58,6 +74,9 @@ export function checkOptions({
     id: `${name}-${process.pid}-${newId().slice(-6)}`,
     source,
     handlers,
+    containerRuntime,
+    executors,
+    policy,
     queues: [...new Set(queues)],
     slots,
     leaseMs,

@@ -7,15 +7,18 @@ import { attemptEnded } from './attempt-ended.ts';
 import { type Claim, openClaim } from './claim.ts';
 import { ClaimLoop } from './claim-loop.ts';
 import { Announcer, type WorkerEvents } from './events.ts';
+import { builtInExecutors } from './executors/built-in.ts';
 import type { Executor } from './executors/executor.ts';
-import { handlerExecutor } from './executors/handler.ts';
 import { executorPicker, type Pick } from './executors/pick.ts';
 import { FetchAhead } from './fetch-ahead.ts';
 import { Heartbeats } from './heartbeats.ts';
+import { LogShipper } from './logs/log-shipper.ts';
 import { type CheckedOptions, checkOptions, type WorkerOptions } from './options.ts';
+import { openVault, type Vault } from './secrets/vault.ts';
 import { SettleLine } from './settle-line.ts';
 import { Slots } from './slots.ts';
 import { AttemptStopped } from './stop-reason.ts';
+import { sweepRegularly } from './sweep.ts';
 
 /** What this worker cannot run goes back for so long, so that it does not come straight back. */
 const refusedDelayMs = 5_000;
@@ -27,6 +30,8 @@ const drainMs = { claim: 5_000, kill: 5_000, flush: 10_000, leave: 2_000 } as co
 export interface Worker {
   /** As people see it: name, pid, and something unique. */
   readonly id: string;
+  /** Those that it serves. */
+  readonly queues: string[];
   readonly stats: WorkerStats;
   /** Begins to claim. Once. */
   start(): void;
@@ -65,6 +70,7 @@ export function createWorker(options: WorkerOptions): Worker {
 
 class TaskWorker implements Worker {
   readonly id: string;
+  readonly queues: string[];
   readonly #options: CheckedOptions;
   readonly #pick: (task: ClaimedTask) => Pick;
   readonly #announcer = new Announcer();
@@ -75,19 +81,32 @@ class TaskWorker implements Worker {
   readonly #ahead = new FetchAhead();
   readonly #slots: Slots;
   readonly #settles: SettleLine;
+  readonly #logs: LogShipper;
+  readonly #vault: Vault;
   readonly #heartbeats: Heartbeats;
   readonly #loop: ClaimLoop;
   #looping: Promise<void> | undefined;
   #announcing: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
   #forgetStopHints = () => {};
   #stopped: Promise<void> | undefined;
 
   constructor(options: CheckedOptions) {
-    const { id, source, handlers, queues, slots, leaseMs, timeoutGraceMs, log } = options;
+    const { id, source, handlers, executors, policy, queues, slots, leaseMs, timeoutGraceMs } = options;
     const { announce } = this.#announcer;
     this.id = id;
+    this.queues = queues;
     this.#options = options;
-    this.#pick = executorPicker(new Set(Object.keys(handlers)), handlerExecutor({ handlers, source, log }));
+    this.#pick = executorPicker(
+      { ...builtInExecutors(options), ...executors },
+      executors.handler === undefined ? new Set(Object.keys(handlers)) : null,
+    );
+    this.#vault = openVault({ dir: policy.secretsDir, environment: process.env });
+    this.#logs = new LogShipper({
+      source,
+      bytesMax: policy.logBytesMax,
+      onError: (error) => announce('source.failed', { call: 'logs', error }),
+    });
     const noteRoom = () => {
       this.#slots.fill();
       this.#loop.noteRoom();
@@ -146,6 +165,7 @@ class TaskWorker implements Worker {
       { id: this.id, host: hostname(), pid: process.pid, queues, slots, version },
       { announce, signal: this.#present.signal },
     );
+    this.#sweeping = sweepRegularly(this.#options, { announce, signal: this.#present.signal });
     this.#looping = this.#loop.run();
   }
 
@@ -205,6 +225,9 @@ class TaskWorker implements Worker {
       killGraceMs: this.#options.killGraceMs,
       heartbeat: () => this.#heartbeats.beat([claim]),
       readOutput: (taskId) => this.#options.source.readOutput(taskId),
+      vault: this.#vault,
+      log: this.#logs.open(task),
+      progress: (progress) => this.#heartbeats.noteProgress(claim, progress),
     });
     this.#ahead.ended(runMs);
     if (outcome === null) claim.phase = 'over';
@@ -250,12 +273,13 @@ class TaskWorker implements Worker {
     this.#forgetStopHints();
     this.#present.abort();
     // In this order, or a late announcement would put the worker back on the list.
-    await atMost(drainMs.leave, this.#announcing ?? Promise.resolve());
+    await atMost(drainMs.leave, Promise.all([this.#announcing, this.#sweeping]));
     const leaving = source.removeWorker(this.id).catch((error: unknown) => {
       announce('source.failed', { call: 'remove', error });
     });
     await atMost(drainMs.leave, leaving);
     announce('drain.ended', { unsettled: this.#settles.waiting.size });
     this.#settles.close();
+    this.#logs.close();
   }
 }

@@ -8,7 +8,15 @@ import { attachWorker } from '../attach-worker.ts';
 import { keepUp } from '../keep-up.ts';
 import { liveUntilSignal } from '../lifetime.ts';
 import { createLog } from '../log.ts';
-import { concurrencyOption, databaseUrlOption, dataOption, queuesOption, withExamples } from '../options.ts';
+import {
+  concurrencyOption,
+  containerRuntimeOption,
+  databaseUrlOption,
+  dataOption,
+  queuesOption,
+  withExamples,
+} from '../options.ts';
+import { prepareWorker } from '../prepare-worker.ts';
 import { remark } from '../print.ts';
 import { provideDatabase } from '../provide-database.ts';
 
@@ -28,6 +36,8 @@ export function devCommand(): Command {
     .addOption(databaseUrlOption())
     .addOption(queuesOption())
     .addOption(concurrencyOption())
+    .option('--policy <file>', 'what tasks may do here, in YAML (SKIPJACK_POLICY)')
+    .addOption(containerRuntimeOption())
     .option('--grace <duration>', 'how long a stop waits for what runs (SKIPJACK_GRACE; 5s)')
     .action(dev);
   return withExamples(command, [
@@ -41,17 +51,18 @@ async function dev(flags: Flags): Promise<void> {
   const config = readConfig(flags, { defaults: { graceMs } });
   requireKeysBeyondLoopback(config);
   const log = createLog(config.logLevel);
+  const prepared = await prepareWorker(config);
   await liveUntilSignal({ log, endMsMax: endMsMax + Math.max(0, config.graceMs - graceMs) }, async (life) => {
     const { url, description } = await provideDatabase(life, { config, flags, log });
     const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack dev' });
     if (life.signal.aborted) return;
     const engine = attachEngine(life, queue);
     const serverUrl = await attachServer(life, { engine, config, log, closeMs });
-    keepUp(life, queue.db, log);
+    keepUp(life, queue.db, { log, config });
     const ended = new AbortController();
     life.onEnd('task source', async () => ended.abort());
     const source = createDatabaseTaskSource(queue, { signal: ended.signal });
-    attachWorker(life, { source, config, log, killGraceMs });
+    attachWorker(life, { source, config, log, prepared, killGraceMs });
     log.info({ url: serverUrl, database: description }, `ready, pid ${process.pid}`);
     if (process.stderr.isTTY) greet(serverUrl, description);
   });

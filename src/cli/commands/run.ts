@@ -19,13 +19,16 @@ import { type Lifetime, live } from '../lifetime.ts';
 import { createLog, createLogAbove } from '../log.ts';
 import {
   concurrencyOption,
+  containerRuntimeOption,
   databaseUrlOption,
   dataOption,
   durationArgument,
   outputOption,
   queuesOption,
+  usage,
   withExamples,
 } from '../options.ts';
+import { type PreparedWorker, prepareWorker } from '../prepare-worker.ts';
 import { type Format, print, remark } from '../print.ts';
 import { inputOption, readInput } from '../process-input.ts';
 import { type ProvidedDatabase, provideDatabase } from '../provide-database.ts';
@@ -64,6 +67,8 @@ export function runCommand(): Command {
     )
     .addOption(dataOption())
     .addOption(databaseUrlOption())
+    .option('--policy <file>', 'what tasks may do here, in YAML (SKIPJACK_POLICY)')
+    .addOption(containerRuntimeOption())
     .addOption(queuesOption('those of its commands'))
     .addOption(concurrencyOption())
     .addOption(outputOption('text: its output as JSON; json: the whole process'))
@@ -86,6 +91,8 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   const { source, plan } = await readDefinitionFile(file);
   const input = await readInput(flags.input, plan.input);
   const config = readConfig(flags, { defaults: { graceMs, logLevel: 'warn' } });
+  const prepared = await prepareWorker(config);
+  requireRuntime(plan, prepared);
   const ownQueues = config.queues ?? queuesToServe(plan);
   // A terminal that does not know its size has nothing to draw on.
   const { isTTY, columns, rows } = process.stderr;
@@ -96,7 +103,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
   let isReported = false;
 
   async function runOn(life: Lifetime, database: ProvidedDatabase): Promise<void> {
-    const attached = await attachAll(life, { url: database.url, config, ownQueues, log });
+    const attached = await attachAll(life, { url: database.url, config, prepared, ownQueues, log });
     if (attached === null) return;
     const { engine, serverUrl } = attached;
     const handle = await engine.startProcess({ source }, { input, awaited: true });
@@ -136,29 +143,44 @@ function nameOf(file: string): string {
   return file === '-' ? 'the process' : basename(file);
 }
 
+/** Nobody else may be there to run them, and the process would wait for ever. */
+function requireRuntime({ tasks }: Plan, { containerRuntime }: PreparedWorker): void {
+  const task = tasks.find(({ spec }) => spec?.type === 'container');
+  if (task === undefined || containerRuntime !== null) return;
+  throw usage(
+    `The task "${task.name}" runs in a container, and neither docker nor podman answers here. Start one, or name it: --container-runtime /usr/bin/podman.`,
+  );
+}
+
 /** The queues of what its worker can run. What is for others stays for them. */
 function queuesToServe({ tasks }: Plan): string[] {
-  const own = tasks.filter(({ spec }) => spec?.type === 'command' || spec?.type === 'run');
+  const own = tasks.filter(({ spec }) => spec !== null && spec.type !== 'handler');
   return own.length === 0 ? ['default'] : [...new Set(own.map(({ queue }) => queue))].sort();
 }
 
 /** All that `dev` has, but for the address: its server is for the curl that is shown, and in nobody's way. */
 async function attachAll(
   life: Lifetime,
-  { url, config, ownQueues, log }: { url: string; config: Config; ownQueues: string[]; log: Logger },
+  {
+    url,
+    config,
+    prepared,
+    ownQueues,
+    log,
+  }: { url: string; config: Config; prepared: PreparedWorker; ownQueues: string[]; log: Logger },
 ): Promise<{ engine: Engine; serverUrl: string } | null> {
   const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack run' });
   if (life.signal.aborted) return null;
   const engine = attachEngine(life, queue);
   const address = { ...config, host: '127.0.0.1', port: 0 };
   const serverUrl = await attachServer(life, { engine, config: address, log, closeMs });
-  keepUp(life, queue.db, log);
+  keepUp(life, queue.db, { log, config });
   const ended = new AbortController();
   life.onEnd('task source', async () => ended.abort());
   const source = createDatabaseTaskSource(queue, { signal: ended.signal });
   const own = { ...config, queues: ownQueues };
   // The attempts are shown by the process that they are of.
-  attachWorker(life, { source, config: own, log, killGraceMs, logsAttempts: false });
+  attachWorker(life, { source, config: own, log, prepared, killGraceMs, logsAttempts: false });
   return { engine, serverUrl };
 }
 

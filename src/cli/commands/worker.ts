@@ -17,6 +17,7 @@ import { loadHandlers } from '../load-handlers.ts';
 import { createLog } from '../log.ts';
 import {
   concurrencyOption,
+  containerRuntimeOption,
   databaseUrlOption,
   dataOption,
   queuesOption,
@@ -24,6 +25,7 @@ import {
   usage,
   withExamples,
 } from '../options.ts';
+import { prepareWorker } from '../prepare-worker.ts';
 
 /** A drain's own bounds beyond the grace: see worker/worker.ts. */
 const endMsBeyondGrace = 30_000;
@@ -39,6 +41,12 @@ export function workerCommand(): Command {
     .option('--lease <duration>', 'how long a claim holds without a heartbeat (SKIPJACK_LEASE; 30s)')
     .option('--grace <duration>', 'how long a stop waits for what runs (SKIPJACK_GRACE; 30s)')
     .option('--name <name>', "the beginning of the worker's id (the host's name)")
+    .option('--policy <file>', 'what tasks may do here, in YAML (SKIPJACK_POLICY)')
+    .addOption(containerRuntimeOption())
+    .option(
+      '--metrics-port <port>',
+      'serve its metrics for Prometheus on this port of 127.0.0.1 (SKIPJACK_METRICS_PORT)',
+    )
     .option('--handlers <file>', 'an ES module that exports functions; also serves the queues of their names')
     .addOption(serverOption())
     .addOption(databaseUrlOption())
@@ -47,6 +55,7 @@ export function workerCommand(): Command {
   return withExamples(command, [
     '$ skipjack worker --concurrency 4',
     '$ skipjack worker --queues mail --handlers ./handlers.js',
+    '$ SKIPJACK_SECRET_TOKEN=… skipjack worker --policy policy.yaml --metrics-port 9464',
     '$ SKIPJACK_API_KEY=$KEY skipjack worker --server https://skipjack.example.com',
   ]);
 }
@@ -59,6 +68,7 @@ async function worker(flags: Flags): Promise<void> {
     throw usage(`--name "${name}" is not 1 to 100 letters without spaces. For example: --name mail-1`);
   }
   const handlers = file === undefined ? {} : await loadHandlers(file);
+  const prepared = await prepareWorker(config);
   await liveUntilSignal({ log, endMsMax: config.graceMs + endMsBeyondGrace }, async (life) => {
     const ended = new AbortController();
     const options = { config, flags, log, signal: ended.signal };
@@ -67,7 +77,7 @@ async function worker(flags: Flags): Promise<void> {
       : attachDatabaseSource(life, options));
     if (life.signal.aborted) return;
     life.onEnd('task source', async () => ended.abort());
-    attachWorker(life, { source, config, log, name, handlers });
+    attachWorker(life, { source, config, log, prepared, name, handlers });
   });
 }
 
@@ -97,7 +107,7 @@ async function attachDatabaseSource(
 ): Promise<TaskSource> {
   const url = await findDatabaseUrl(config, flags);
   const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack worker' });
-  if (!life.signal.aborted) keepUp(life, queue.db, log);
+  if (!life.signal.aborted) keepUp(life, queue.db, { log, config });
   log.info({ database: maskUrl(url) }, 'working over the database');
   return createDatabaseTaskSource(queue, { signal });
 }

@@ -2,13 +2,31 @@ import { execa } from 'execa';
 import { atMost } from '../at-most.ts';
 import { outputBytesMax } from '../storable.ts';
 import { HeadCapture, TailCapture } from './capture.ts';
-import type { ExecutionContext } from './executor.ts';
-import { endGroup, isGoneWithin, watchGroup } from './process-group.ts';
+import type { ExecutionContext, Usage } from './executor.ts';
+import {
+  endStarted,
+  isGoneWithin,
+  isGroupGoneWithin,
+  unwatchStarted,
+  watchStarted,
+} from './processes/started.ts';
+import { endStraysLater } from './processes/strays.ts';
+import { watchUsage } from './processes/usage.ts';
 
 export interface Program {
   file: string;
+  /** What it is told that it is called; `file` if left out. */
+  argv0?: string | undefined;
   args: string[];
   env: Record<string, string>;
+  cwd?: string | undefined;
+  /** Nothing to read if left out. */
+  stdin?: string | undefined;
+  runAs?: { uid: number; gid: number } | null;
+  /** The attempt's folder, which `env` carries as `SKIPJACK_OUTPUT`: by it what it starts is found. */
+  folder: string;
+  /** Called once it runs, with the process group that it leads. */
+  onStart?: (group: number) => void;
 }
 
 export type OsProcessEnd =
@@ -21,6 +39,7 @@ export type OsProcessEnd =
       stderr: string;
       /** We asked it to stop before it ended by itself. */
       stopped: boolean;
+      usage: Usage;
     }
   /** The operating system did not start it; `code` is its errno. */
   | { kind: 'not_started'; code: string; message: string };
@@ -33,20 +52,23 @@ const leftoversMs = 2_000;
 /** How long to read on what is still in the pipes of a group whose members are all gone. */
 const drainPipesMs = 200;
 
+/** After a program that was quicker nobody looks for children that have left its group; that is done for many at once. */
+const quickMs = 1_000;
+
 /**
- * Runs a program as leader of its own process group, with no stdin and no shell, until the whole group is gone.
+ * Runs a program as leader of its own process group, with no shell, until the whole group is gone.
  *
- * Both outputs are always read, so that the program never stalls on a full pipe, and kept within bounds. An
- * aborted signal ends the group: SIGTERM, `killGraceMs`, SIGKILL. So do two seconds after the leader's end:
- * what an attempt leaves running would meet its own next attempt.
+ * Both outputs are always read, so that the program never stalls on a full pipe; masked before anything else sees
+ * them; kept within bounds, and logged. An aborted signal ends all that it started: SIGTERM, `killGraceMs`, SIGKILL.
+ * So do two seconds after the leader's end: what an attempt leaves running would meet its own next attempt.
  */
 export async function runOsProcess(
-  { file, args, env }: Program,
-  { signal, killGraceMs }: Pick<ExecutionContext, 'signal' | 'killGraceMs'>,
+  program: Program,
+  { signal, killGraceMs, log, mask }: Pick<ExecutionContext, 'signal' | 'killGraceMs' | 'log' | 'mask'>,
 ): Promise<OsProcessEnd> {
   let subprocess: ReturnType<typeof spawn>;
   try {
-    subprocess = spawn({ file, args, env });
+    subprocess = spawn(program);
   } catch (error) {
     // Arguments that no program can be given.
     return { kind: 'not_started', code: '', message: (error as Error).message };
@@ -56,15 +78,19 @@ export async function runOsProcess(
     const { code, shortMessage, originalMessage } = await subprocess;
     return { kind: 'not_started', code: code ?? '', message: originalMessage ?? shortMessage ?? '' };
   }
-  const unwatch = watchGroup(group);
-
+  const startedMs = performance.now();
+  const started = { group, folder: program.folder };
+  watchStarted(started);
+  const usage = watchUsage(group);
   const stdout = new HeadCapture(outputBytesMax);
   const stderr = new TailCapture(stderrBytesMax);
-  subprocess.stdout.on('data', (chunk: Buffer) => stdout.add(chunk));
-  subprocess.stderr.on('data', (chunk: Buffer) => stderr.add(chunk));
-  // A pipe that breaks is destroyed; what was read until then is kept.
-  subprocess.stdout.on('error', () => {});
-  subprocess.stderr.on('error', () => {});
+  const endStdout = readStream(subprocess.stdout, { capture: stdout, log: log.open('stdout'), mask });
+  const endStderr = readStream(subprocess.stderr, { capture: stderr, log: log.open('stderr'), mask });
+  if (subprocess.stdin !== null) {
+    // EPIPE: a program need not read what it is given.
+    subprocess.stdin.on('error', () => {});
+    subprocess.stdin.end(program.stdin);
+  }
 
   let exitCode: number | null = null;
   let exitSignal: string | null = null;
@@ -76,36 +102,36 @@ export async function runOsProcess(
     });
   });
   const closed = new Promise<void>((resolve) => subprocess.once('close', () => resolve()));
-  const aborted = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-
-  await Promise.race([exited, aborted]);
-  const leftoversUntil = performance.now() + leftoversMs;
-  // From here on an aborted signal makes each wait end at once.
-  await atMost(leftoversMs, Promise.race([closed, aborted]));
-  const gone = await isGoneWithin(group, leftoversUntil - performance.now(), signal);
-  if (!gone) await endGroup(group, killGraceMs);
-  await atMost(drainPipesMs, closed);
-  unwatch();
-  // A child that left the group may hold the pipes open for as long as it likes.
-  subprocess.stdout.destroy();
-  subprocess.stderr.destroy();
-  return { kind: 'ended', exitCode, exitSignal, stdout: stdout.text(), stderr: stderr.text(), stopped };
-}
-
-function spawn({ file, args, env }: Program) {
-  return execa(file, args, {
-    env,
-    extendEnv: false,
-    shell: false,
-    detached: true,
-    cleanup: false,
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'pipe',
-    buffer: false,
-    reject: false,
-  });
+  const abort = whenAborted(signal);
+  try {
+    program.onStart?.(group);
+    await Promise.race([exited, abort.aborted]);
+    const isQuick = performance.now() - startedMs < quickMs;
+    const leftoversUntil = performance.now() + leftoversMs;
+    // From here on an aborted signal makes each wait end at once.
+    const quiet = await atMost(leftoversMs, Promise.race([closed, abort.aborted]));
+    const leftMs = () => leftoversUntil - performance.now();
+    let gone = await isGroupGoneWithin(group, leftMs(), signal);
+    if (gone && isQuick && quiet && !signal.aborted) endStraysLater(program.folder);
+    else if (gone) gone = await isGoneWithin(started, leftMs(), signal);
+    if (!gone) await endStarted(started, killGraceMs);
+    await atMost(drainPipesMs, closed);
+  } finally {
+    abort.forget();
+    unwatchStarted(started);
+    // A child that nobody found may hold the pipes open for as long as it likes.
+    subprocess.stdout.destroy();
+    subprocess.stderr.destroy();
+    endStdout();
+    endStderr();
+  }
+  return {
+    kind: 'ended',
+    exitCode,
+    exitSignal,
+    stdout: stdout.text(),
+    stderr: stderr.text(),
+    stopped,
+    usage: usage.stop(),
+  };
 }

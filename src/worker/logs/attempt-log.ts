@@ -11,6 +11,12 @@ export interface AttemptLog {
   say(text: string, options?: { stream?: LogLine['stream']; part?: string }): void;
 }
 
+/** An attempt's log in the hands of who opened it. */
+export interface OpenLog extends AttemptLog {
+  /** Resolves when all lines were handed over or given up: within a few seconds, also when the server is away. */
+  close(): Promise<void>;
+}
+
 export interface LogStream {
   write(chunk: Buffer): void;
   /** The last line may have no newline. */
