@@ -59,7 +59,7 @@ begin
 
   perform skipjack.lock_logs(array_remove(owners, null));
 
-  for this_turn in 1..turns loop
+  for this_turn in 1..coalesce(turns, 0) loop
     return query
     with said as materialized (
       select numbered.*, jsonb_array_length(numbered.lines) as line_count

@@ -41,6 +41,7 @@ export interface Settings {
   secretsDir: string | null;
   /** Where a worker serves its metrics; null: nowhere. */
   metricsPort: number | null;
+  metricsHost: string;
   /** How long the logs of tasks are kept. */
   logRetentionMs: number;
   logLevel: (typeof logLevels)[number];
@@ -80,6 +81,7 @@ const defaults: Settings = {
   containerRuntime: null,
   secretsDir: null,
   metricsPort: null,
+  metricsHost: '127.0.0.1',
   logRetentionMs: 14 * 86_400_000,
   logLevel: 'info',
 };
@@ -104,7 +106,7 @@ const settings: Record<keyof Settings, Setting> = {
   host: {
     flag: 'host',
     variables: ['SKIPJACK_HOST'],
-    schema: z.string().regex(/^[A-Za-z0-9.:_-]+$/, 'is not a host name or address'),
+    schema: hostSchema(),
     example: '127.0.0.1',
   },
   port: {
@@ -195,6 +197,12 @@ const settings: Record<keyof Settings, Setting> = {
     variables: ['SKIPJACK_METRICS_PORT'],
     schema: wholeNumber(0, 65_535),
     example: '9464',
+  },
+  metricsHost: {
+    flag: 'metricsHost',
+    variables: ['SKIPJACK_METRICS_HOST'],
+    schema: hostSchema(),
+    example: '0.0.0.0',
   },
   logRetentionMs: {
     variables: ['SKIPJACK_LOG_RETENTION'],
@@ -306,6 +314,10 @@ function freeze(values: Settings): Config {
 
 function urlWith(protocols: string[], wrong: string) {
   return z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), wrong);
+}
+
+function hostSchema() {
+  return z.string().regex(/^[A-Za-z0-9.:_-]+$/, 'is not a host name or address');
 }
 
 function pathSchema() {

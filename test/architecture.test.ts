@@ -13,7 +13,8 @@ const rooms: Record<string, string[]> = {
   definition: ['core'],
   engine: ['core', 'definition', 'database', 'queue'],
   worker: ['core'],
-  api: ['core', 'definition', 'database', 'queue', 'engine'],
+  metrics: ['core', 'queue'],
+  api: ['core', 'definition', 'database', 'queue', 'engine', 'metrics'],
   client: ['core'],
   cli: [
     'core',
@@ -24,11 +25,12 @@ const rooms: Record<string, string[]> = {
     'worker',
     'api',
     'client',
+    'metrics',
     'config.ts',
     'index.ts',
   ],
   'config.ts': ['core'],
-  'index.ts': ['core', 'definition', 'database', 'queue', 'engine', 'worker', 'api', 'client', 'config.ts'],
+  'index.ts': ['core', 'definition', 'database', 'queue', 'engine', 'worker', 'api', 'client', 'metrics', 'config.ts'],
 };
 
 /** Types of the API's views are the client's answers: imported as types, never as code. */

@@ -29,6 +29,8 @@ import { addDeadLetterRoutes } from './routes/dead-letters.ts';
 import { addDefinitionRoutes } from './routes/definitions.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addHeartbeatRoutes } from './routes/heartbeats.ts';
+import { addLogRoutes } from './routes/logs.ts';
+import { addMetricsRoute } from './routes/metrics.ts';
 import { addOperationRoutes } from './routes/operations.ts';
 import { addProcessMoveRoutes } from './routes/process-moves.ts';
 import { addProcessRoutes } from './routes/processes.ts';
@@ -100,9 +102,11 @@ export function createApi(engine: Engine, options: ApiOptions = {}): OpenAPIHono
   addDefinitionRoutes(parts);
   addProcessRoutes(parts);
   addProcessMoveRoutes(parts);
+  addLogRoutes(parts);
   addDeadLetterRoutes(parts);
   addOperationRoutes(parts);
   addHealthRoutes(parts);
+  addMetricsRoute(parts);
   addOpenApi(app, parts);
 
   // A route like the others: where the app is mounted in another, that one's own answer would be asked for.

@@ -67,8 +67,9 @@ function toOutcome(settlement: Settlement): Outcome {
   if (settlement.outcome === 'released') {
     return { kind: 'released', ...defined({ delayMs: settlement.delay }) };
   }
-  const { output = null, exit_code, run_ms } = settlement;
-  const attempted = { output, ...defined({ exitCode: exit_code, runMs: run_ms }) };
+  const { output = null, exit_code, run_ms, cpu_ms, memory_peak_bytes } = settlement;
+  const figures = { exitCode: exit_code, runMs: run_ms, cpuMs: cpu_ms, memoryPeakBytes: memory_peak_bytes };
+  const attempted = { output, ...defined(figures) };
   if (settlement.outcome === 'failed' || settlement.outcome === 'timed_out') {
     const { outcome: kind, error, retry } = settlement;
     return { kind, error, ...attempted, ...defined({ retry }) };

@@ -10,6 +10,7 @@ import { failCommand } from './commands/fail.ts';
 import { getCommand } from './commands/get.ts';
 import { laterCommands } from './commands/later.ts';
 import { listCommand } from './commands/list.ts';
+import { logsCommand } from './commands/logs.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { pauseCommand } from './commands/pause.ts';
 import { publishCommand } from './commands/publish.ts';
@@ -54,6 +55,7 @@ function groups(): Record<string, Command[]> {
     'Tasks, and both:': [
       enqueueCommand(),
       getCommand(),
+      logsCommand(),
       listCommand(),
       cancelCommand(),
       deadLettersCommand(),

@@ -6,6 +6,7 @@ import { createCalls } from './calls.ts';
 import { type ClaimClient, createClaimClient } from './claims.ts';
 import { createDeadLetterClient, type DeadLetterClient } from './dead-letters.ts';
 import { createDefinitionClient, type DefinitionClient } from './definitions.ts';
+import { createLogClient, type LogClient } from './logs.ts';
 import { createOperationClient, type OperationClient } from './operations.ts';
 import { createProcessClient, type ProcessClient } from './processes.ts';
 import type { Connection } from './request.ts';
@@ -14,11 +15,13 @@ import { createTaskClient, type TaskClient } from './tasks.ts';
 export type { CallOptions } from './calls.ts';
 export type { ClaimOptions, Held } from './claims.ts';
 export type { DefinitionInput } from './definitions.ts';
+export type { FollowOptions, LogFilter, SaidLine } from './logs.ts';
 export type { MoveOptions, ProcessStart } from './processes.ts';
 
 export interface Client
   extends TaskClient,
     ClaimClient,
+    LogClient,
     DefinitionClient,
     ProcessClient,
     DeadLetterClient,
@@ -30,6 +33,7 @@ export function createClient(connection: Connection): Client {
   return {
     ...createTaskClient(calls),
     ...createClaimClient(calls),
+    ...createLogClient(calls, connection),
     ...createDefinitionClient(calls),
     ...createProcessClient(calls),
     ...createDeadLetterClient(calls),

@@ -6,7 +6,8 @@ import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { joinSignals } from '../core/join-signals.ts';
 import type { Json } from '../core/json.ts';
-import type { ClaimedTask, ClaimRequest, TaskSource } from '../core/task-source.ts';
+import type { ClaimedTask, ClaimRequest, LogChunk, LogResult, TaskSource } from '../core/task-source.ts';
+import { type LogChunkResult, mergeLogResults, toWireChunks } from './log-chunks.ts';
 import { type Call, type Connection, createRequest } from './request.ts';
 import {
   toClaimedTask,
@@ -159,6 +160,24 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
     return items.map((_item, index) => results[index]);
   }
 
+  /** One part after the other: of one claim, lines that come late are taken for known. */
+  async function appendLogs(chunks: LogChunk[]): Promise<LogResult[]> {
+    const wire = chunks.flatMap(toWireChunks);
+    const results: LogChunkResult[] = [];
+    for (const part of cut(wire.map(({ body }) => body))) {
+      const call = { method: 'POST', body: { chunks: part } } as const;
+      const { body } = await ask<{ results: LogChunkResult[] }>('/v1/tasks/logs', call, {
+        hangUp: undefined,
+        answerMs: answerMsMax,
+      });
+      results.push(...body.results);
+    }
+    return mergeLogResults(
+      chunks.length,
+      wire.map(({ chunk }, index) => ({ chunk, result: results[index] })),
+    );
+  }
+
   return {
     claim,
     async settle(settlements) {
@@ -182,6 +201,16 @@ export function createHttpTaskSource(options: HttpTaskSourceOptions): TaskSource
     async readOutput(taskId) {
       const path = `/v1/tasks/${encodeURIComponent(taskId)}`;
       return (await patiently<{ output: Json }>(path, { method: 'GET' })).output;
+    },
+    appendLogs,
+    async findHeld(claims) {
+      const answers: { instance: string; held: boolean[] }[] = [];
+      // Also of none: it says which database this is.
+      for (const part of claims.length === 0 ? [[]] : cut(claims.map(({ id, token }) => ({ id, token })))) {
+        const call = { method: 'POST', body: { claims: part } } as const;
+        answers.push(await patiently('/v1/tasks/held', call));
+      }
+      return { instance: answers[0]?.instance ?? '', held: answers.flatMap(({ held }) => held) };
     },
     async announceWorker({ id, ...worker }) {
       await patiently(workerPath(id), { method: 'PUT', body: worker });

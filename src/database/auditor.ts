@@ -59,6 +59,33 @@ export const auditRules: Record<string, string> = {
     where counted.tries > 0
     group by task.id, counted.tries
     having count(attempt.claim_no) < counted.tries`,
+  a_log_is_of_a_claim_that_was: `
+    select chunk.task_id::text as subject, case when task.id is null then format('chunk %s of its log, but there is no such task', chunk.id)
+      else format('chunk %s says claim %s of process %s; the task is at claim %s of process %s', chunk.id, chunk.claim_no,
+        chunk.process_id, coalesce(item.claim_no, task.claim_no), task.process_id) end as detail
+    from skipjack.task_logs as chunk
+    left join skipjack.tasks as task on task.id = chunk.task_id
+    left join skipjack.queue_items as item on item.task_id = chunk.task_id
+    where task.id is null or chunk.process_id is distinct from task.process_id
+      or chunk.claim_no > coalesce(item.claim_no, task.claim_no)`,
+  a_log_only_grows: `
+    select chunk.task_id::text as subject,
+      format('chunk %s (claim %s, from line %s, %s bytes) follows chunk %s, which ends with line %s of claim %s and %s bytes',
+        chunk.id, chunk.claim_no, chunk.first_line, chunk.bytes_so_far, chunk.id_before, chunk.next_line - 1,
+        chunk.claim_before, chunk.bytes_before) as detail
+    from (
+      select *, lag(id) over log as id_before, lag(claim_no) over log as claim_before,
+        lag(first_line + line_count) over log as next_line, lag(bytes_so_far) over log as bytes_before
+      from skipjack.task_logs
+      window log as (partition by task_id order by claim_no, first_line)
+    ) as chunk
+    where chunk.id < chunk.id_before
+      or (chunk.claim_no = chunk.claim_before and (chunk.first_line < chunk.next_line or chunk.bytes_so_far < chunk.bytes_before))`,
+  a_chunk_has_the_lines_it_counts: `
+    select chunk.task_id::text as subject,
+      format('chunk %s counts %s lines and has %s', chunk.id, chunk.line_count, jsonb_array_length(chunk.lines)) as detail
+    from skipjack.task_logs as chunk
+    where chunk.line_count <> jsonb_array_length(chunk.lines)`,
   a_recorded_attempt_has_a_task: `
     select attempt.task_id::text as subject, format('attempt at claim %s of a task that does not exist', attempt.claim_no) as detail
     from skipjack.attempts as attempt

@@ -144,7 +144,8 @@ async function revive(tx: Transaction, taskIds: string[]): Promise<[string, numb
      ), revived as (
        update skipjack.tasks as task set
          state = 'active', failures = 0, losses = 0, worker = null, started_at = null, finished_at = null,
-         wait_ms = null, run_ms = null, exit_code = null, output = null, error = null
+         wait_ms = null, run_ms = null, cpu_ms = null, memory_peak_bytes = null, exit_code = null, output = null,
+         error = null
        from marked
        where task.id = marked.task_id
        returning task.id, task.queue, task.priority, task.claim_no, task.timeout_ms

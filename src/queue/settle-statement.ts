@@ -35,8 +35,9 @@ export function settleStatement(
     retry_wanted: !('retry' in outcome && outcome.retry === false),
     exit_code: 'exitCode' in outcome ? (outcome.exitCode ?? null) : null,
     run_ms: 'runMs' in outcome ? wholeOrNull(outcome.runMs) : null,
-    cpu_ms: 'cpuMs' in outcome ? wholeOrNull(outcome.cpuMs) : null,
-    memory_peak_bytes: 'memoryPeakBytes' in outcome ? wholeOrNull(outcome.memoryPeakBytes) : null,
+    // Most have none, and what is left out need not be parsed.
+    ...('cpuMs' in outcome ? { cpu_ms: wholeOrNull(outcome.cpuMs) } : {}),
+    ...('memoryPeakBytes' in outcome ? { memory_peak_bytes: wholeOrNull(outcome.memoryPeakBytes) } : {}),
     delay_ms: 'delayMs' in outcome ? (outcome.delayMs ?? null) : null,
   }));
   const standing = inProcesses
@@ -178,7 +179,7 @@ with clock as materialized (
   on conflict (task_id) do update set reason = excluded.reason, failed_at = excluded.failed_at, replayed_at = null
 )${inProcesses ? advance : ''}
 select
-  (select jsonb_agg(jsonb_build_object('task_id', task_id, 'claim_no', claim_no, 'state', state, 'verdict', verdict,
+  (select json_agg(json_build_object('task_id', task_id, 'claim_no', claim_no, 'state', state, 'verdict', verdict,
     'queue', queue, 'priority', priority, 'awaited', awaited or tasks_awaited,
     'attempt', case when verdict = 'completed' then 'completed' when not recorded then null
       when verdict = 'cancelled' then 'cancelled' else counts_as end,

@@ -4,9 +4,11 @@ import { reconnectDelayMs } from '../core/backoff.ts';
 import { SkipjackError } from '../core/errors.ts';
 import { newId } from '../core/ids.ts';
 import { joinSignals } from '../core/join-signals.ts';
-import type { ClaimedTask, ClaimRequest, SettleResult, TaskSource } from '../core/task-source.ts';
+import type { ClaimedTask, ClaimRequest, LogResult, SettleResult, TaskSource } from '../core/task-source.ts';
 import { decodeToken } from '../core/token.ts';
 import { isConnectionFault } from '../database/faults.ts';
+import { appendLogs, type ClaimChunk } from './logs/append.ts';
+import { findHeld } from './logs/held.ts';
 import type { Queue } from './queue.ts';
 import { readOutput } from './read-tasks.ts';
 import { removeWorker } from './workers.ts';
@@ -62,13 +64,24 @@ export function createDatabaseTaskSource(queue: Queue, { signal }: { signal: Abo
       ),
     heartbeat: (leases, { leaseMs, timeoutGraceMs = 0 }) =>
       Promise.all(
-        leases.map(({ id, token, started }) => {
+        leases.map(({ id, token, started, progress }) => {
           const claim = decodeToken(token, id);
           if (claim === null) return { kind: 'gone' as const };
-          return patiently(() => queue.heartbeat({ ...claim, started, leaseMs, timeoutGraceMs }));
+          return patiently(() => queue.heartbeat({ ...claim, started, progress, leaseMs, timeoutGraceMs }));
         }),
       ),
     readOutput: (taskId) => patiently(() => readOutput(db, taskId)),
+    async appendLogs(chunks) {
+      const results = chunks.map((): LogResult => ({ kind: 'lease_lost' }));
+      const ours = chunks.flatMap(({ id, token, firstLine, lines }, index) => {
+        const claim = decodeToken(token, id);
+        return claim === null ? [] : { index, taskId: id, claimNo: claim.claimNo, firstLine, lines };
+      });
+      const answers = await appendLogs(db, ours satisfies ClaimChunk[]);
+      for (const [place, { index }] of ours.entries()) results[index] = answers[place] as LogResult;
+      return results;
+    },
+    findHeld: (claims) => patiently(() => findHeld(db, claims)),
     enqueue: (tasks) => Promise.all(tasks.map((task) => patiently(() => queue.enqueue(task)))),
     announceWorker: (worker) => queue.announceWorker(worker),
     removeWorker: (id) => removeWorker(db, id),

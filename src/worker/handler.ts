@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
+import type { Json } from '../core/json.ts';
 import type { TaskInput } from '../core/task-input.ts';
-import type { ClaimedTask } from '../core/task-source.ts';
+import type { RunnableTask } from './executors/executor.ts';
 
 /**
  * A function that runs tasks, registered under its name.
@@ -24,12 +25,23 @@ export type Handler = (input: any, context: TaskContext) => unknown;
 
 /** What a handler is given besides its input. */
 export interface TaskContext {
-  task: ClaimedTask;
+  task: RunnableTask;
   /** Counted from 1. */
   attempt: number;
   /** Aborted, with an `AttemptStopped` as reason, on timeout, cancel, shutdown, or when the claim was lost. */
   signal: AbortSignal;
+  /**
+   * Writes to the worker's log. Messages of level `info` and above are lines of the task's own log too, whatever the
+   * level of the worker's.
+   */
   log: Logger;
+  /**
+   * Says how far it is, for people to see: JSON of at most 1 KiB; a number is per cent. Only the last one counts, and
+   * it travels with the next heartbeat.
+   *
+   * @throws TypeError for what is no JSON, or larger.
+   */
+  progress(value: Json): void;
   /** Extends the lease now. Rarely needed: the worker does so by itself. Resolves when the server has answered. */
   heartbeat(): Promise<void>;
   /**

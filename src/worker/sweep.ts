@@ -14,7 +14,7 @@ const intervalMs = 30_000;
 
 /** Sweeps until `signal` is aborted. Never rejects. */
 export async function sweepRegularly(
-  { id, source, containerRuntime }: Pick<CheckedOptions, 'id' | 'source' | 'containerRuntime'>,
+  { source, containerRuntime }: Pick<CheckedOptions, 'source' | 'containerRuntime'>,
   { announce, signal }: { announce: Announce; signal: AbortSignal },
 ): Promise<void> {
   while (!signal.aborted) {
@@ -23,7 +23,7 @@ export async function sweepRegularly(
       const containers =
         containerRuntime === null
           ? 0
-          : await sweepContainers({ runtime: containerRuntime, place: readPlace(), worker: id, source });
+          : await sweepContainers({ runtime: containerRuntime, place: readPlace(), source });
       if (folders + killed + containers > 0) announce('leftovers.removed', { folders, killed, containers });
     } catch (error) {
       announce('source.failed', { call: 'sweep', error });

@@ -23,7 +23,7 @@ function exampleOf(route: { request?: { body?: { content: Record<string, object 
   return (route.request?.body?.content['application/json'] as { example?: unknown } | undefined)?.example;
 }
 
-const routes: Route[] = createApi(new Engine({ queue: {} as Queue })).openAPIRegistry.definitions.flatMap(
+const routes: Route[] = createApi(new Engine({ queue: { onSettled: () => () => {} } as unknown as Queue })).openAPIRegistry.definitions.flatMap(
   (definition) =>
     definition.type === 'route'
       ? [

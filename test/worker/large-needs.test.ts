@@ -4,12 +4,21 @@ import type { Json } from '../../src/core/json.ts';
 import { runAttempt } from '../../src/worker/attempt.ts';
 import { openClaim } from '../../src/worker/claim.ts';
 import type { Executor } from '../../src/worker/executors/executor.ts';
+import { LogShipper } from '../../src/worker/logs/log-shipper.ts';
+import { openVault } from '../../src/worker/secrets/vault.ts';
 import { AttemptStopped } from '../../src/worker/stop-reason.ts';
+import { MemorySource } from './support/memory-source.ts';
 import { claimedTask } from './support/tasks.ts';
 
 const task = () =>
   claimedTask(null, { needs: { small: 1 }, large_needs: { big: '0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f60' } });
-const rest = { killGraceMs: 50, heartbeat: async () => {} };
+const rest = {
+  killGraceMs: 50,
+  heartbeat: async () => {},
+  vault: openVault({ dir: null, environment: {} }),
+  log: new LogShipper({ source: new MemorySource(), bytesMax: 1_024, onError: () => {} }).open(task()),
+  progress: () => {},
+};
 
 test('are fetched before the attempt, and stand beside the small ones', async () => {
   const seen: Json[] = [];

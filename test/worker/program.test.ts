@@ -1,16 +1,13 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Spec } from '../../src/core/spec.ts';
 import type { ClaimedTask } from '../../src/core/task-source.ts';
-import { runCommand } from '../../src/worker/executors/command.ts';
 import type { Ending } from '../../src/worker/executors/executor.ts';
-import { runScript } from '../../src/worker/executors/script.ts';
 import { AttemptStopped } from '../../src/worker/stop-reason.ts';
 import { outputBytesMax } from '../../src/worker/storable.ts';
-import { claimedTask } from './support/tasks.ts';
+import { execute, isAlive, until } from './support/execution.ts';
 
 let folder: string;
 
@@ -29,36 +26,18 @@ interface Options {
   task?: Partial<ClaimedTask>;
 }
 
-function execute(
-  spec: Spec,
-  { signal = new AbortController().signal, killGraceMs = 5_000, task }: Options = {},
-) {
-  const run = spec.type === 'command' ? runCommand : runScript;
-  return run(claimedTask(spec, task), { signal, killGraceMs, heartbeat: async () => {} });
+async function script(run: string, { env, ...options }: Options = {}): Promise<Ending> {
+  return (await execute({ type: 'run', run, ...(env ? { env } : {}) }, options)).ending;
 }
 
-function script(run: string, options: Options = {}): Promise<Ending> {
-  return execute({ type: 'run', run, ...(options.env ? { env: options.env } : {}) }, options);
-}
-
-function command(file: string, args: string[] = [], options: Options = {}): Promise<Ending> {
-  return execute({ type: 'command', command: file, args }, options);
+async function command(file: string, args: string[] = [], options: Options = {}): Promise<Ending> {
+  return (await execute({ type: 'command', command: file, args }, options)).ending;
 }
 
 /** Aborts when the program has made the file. */
 async function abortWhen(path: string, stop: AbortController): Promise<void> {
   while (!existsSync(path)) await new Promise((resolve) => setTimeout(resolve, 5));
   stop.abort(new AttemptStopped('cancelled'));
-}
-
-/** Whether the OS process whose pid stands in the file runs (a zombie does not). */
-function isAlive(pidFile: string): boolean {
-  try {
-    const stat = readFileSync(`/proc/${readFileSync(pidFile, 'utf8').trim()}/stat`, 'latin1');
-    return !/\) [ZX] /.test(stat);
-  } catch {
-    return false;
-  }
 }
 
 describe('output', () => {
@@ -226,7 +205,7 @@ describe('environment', () => {
     expect(lines.join('\n')).not.toContain('secret');
     const names = lines.map((line) => line.split('=')[0]);
     const allowed =
-      /^(PATH|HOME|LANG|TZ|TMPDIR|USER|LOGNAME|SHELL|LC_.*|OWN|SKIPJACK_(INPUT|OUTPUT|TASK_ID|TASK_NAME|ATTEMPT)|PWD|OLDPWD|SHLVL|_)$/;
+      /^(PATH|HOME|LANG|TZ|TMPDIR|USER|LOGNAME|SHELL|LC_.*|OWN|SKIPJACK_(INPUT|OUTPUT|PROGRESS|TASK_ID|TASK_NAME|ATTEMPT)|PWD|OLDPWD|SHLVL|_)$/;
     expect(names.filter((name) => !allowed.test(name ?? ''))).toEqual([]);
   });
 
@@ -250,7 +229,7 @@ describe('stopping', () => {
       script(run, { signal: stop.signal }),
       abortWhen(join(folder, 'ready'), stop),
     ]);
-    expect(ending).toEqual({ kind: 'stopped', output: 'partly', exitCode: null });
+    expect(ending).toMatchObject({ kind: 'stopped', output: 'partly', exitCode: null });
     expect(isAlive(join(folder, 'grandchild'))).toBe(false);
   });
 
@@ -275,6 +254,21 @@ describe('stopping', () => {
     expect(isAlive(join(folder, 'grandchild'))).toBe(false);
   });
 
+  test.for([
+    ['in a session of its own', 'setsid'],
+    ['of which nobody is the parent any more, in a session of its own', 'setsid -f'],
+  ])('kills a child %s that ignores SIGTERM', async ([, setsid]) => {
+    const stop = new AbortController();
+    const child = `trap "" TERM; echo $$ > ${folder}/child; touch ${folder}/ready; while :; do sleep 1000; done`;
+    const run = `${setsid} sh -c '${child}' >/dev/null 2>&1 & wait; while :; do sleep 1000; done`;
+    const [ending] = await Promise.all([
+      script(run, { signal: stop.signal, killGraceMs: 50 }),
+      abortWhen(join(folder, 'ready'), stop),
+    ]);
+    expect(ending.kind).toBe('stopped');
+    expect(isAlive(join(folder, 'child'))).toBe(false);
+  });
+
   test('a program that ends well on SIGTERM was stopped all the same', async () => {
     const stop = new AbortController();
     const run = `trap 'exit 0' TERM; touch ${folder}/ready; while :; do sleep 0.01; done`;
@@ -295,7 +289,7 @@ describe('stopping', () => {
 describe('leftovers', () => {
   test('a child that holds stdout open does not hold up the end, and does not survive it', async () => {
     const ending = await script(`sleep 1000 & echo $! > ${folder}/child; echo done`);
-    expect(ending).toEqual({ kind: 'completed', output: 'done', exitCode: 0 });
+    expect(ending).toMatchObject({ kind: 'completed', output: 'done', exitCode: 0 });
     expect(isAlive(join(folder, 'child'))).toBe(false);
   });
 
@@ -309,9 +303,24 @@ describe('leftovers', () => {
     expect(await script('(sleep 0.2; echo late) & echo early')).toMatchObject({ output: 'early\nlate' });
   });
 
-  test('a child in a session of its own that holds stdout open does not hold up the end', async () => {
+  test('a child in a session of its own that holds stdout open does not hold up the end, and does not survive it', async () => {
     const ending = await script(`setsid sh -c 'echo $$ > ${folder}/child; exec sleep 1000' & echo done`);
     expect(ending).toMatchObject({ kind: 'completed', output: 'done' });
-    process.kill(Number(readFileSync(join(folder, 'child'), 'utf8')), 'SIGKILL');
+    expect(isAlive(join(folder, 'child'))).toBe(false);
+  });
+
+  test('nor one that holds nothing open, after a program that was not quick', async () => {
+    const daemon = `setsid sh -c 'echo $$ > ${folder}/child; exec sleep 1000' >/dev/null 2>&1 &`;
+    const ending = await script(`${daemon} sleep 1.2; echo done`);
+    expect(ending).toMatchObject({ kind: 'completed', output: 'done' });
+    expect(isAlive(join(folder, 'child'))).toBe(false);
+  });
+
+  test('after a quick program it is ended some seconds later, also when it ignores SIGTERM', async () => {
+    const daemon = `setsid sh -c 'trap "" TERM; echo $$ > ${folder}/child; while :; do sleep 1000; done' >/dev/null 2>&1 &`;
+    const startedMs = performance.now();
+    await script(`${daemon} while [ ! -s ${folder}/child ]; do :; done`);
+    expect(performance.now() - startedMs).toBeLessThan(1_500);
+    await until('the child is gone', () => !isAlive(join(folder, 'child')));
   });
 });

@@ -5,6 +5,7 @@ import { type ErrorCode, errorCatalogue } from '../../core/errors.ts';
 import { problemSchema } from '../schemas/problem.ts';
 import { contentTypes } from './body.ts';
 import type { Endpoint } from './endpoint.ts';
+import { eventStreamType } from './event-stream.ts';
 import { problemType } from './problem.ts';
 
 const refusalsOfAll: ErrorCode[] = [
@@ -52,7 +53,10 @@ export function describeEndpoint(app: OpenAPIHono, declared: Endpoint): void {
     },
     responses: {
       ...Object.fromEntries(
-        Object.entries(declared.answers).map(([status, answer]) => [status, documentAnswer(answer)]),
+        Object.entries(declared.answers).map(([status, answer]) => [
+          status,
+          documentAnswer(answer, declared.events),
+        ]),
       ),
       ...Object.fromEntries(
         [...byStatus].map(([status, codes]) => [
@@ -79,7 +83,10 @@ function documentBody({ isBodyOptional, bodyExample, parseText, yamlExample }: E
   };
 }
 
-function documentAnswer({ description, schema, text, headers }: Endpoint['answers'][number]) {
+function documentAnswer(
+  { description, schema, text, headers }: Endpoint['answers'][number],
+  events: string | undefined,
+) {
   const type = 'string' as const;
   const described = Object.entries(headers ?? {}).map(([name, about]) => [
     name,
@@ -87,9 +94,13 @@ function documentAnswer({ description, schema, text, headers }: Endpoint['answer
   ]);
   return {
     description,
-    ...(schema ? { content: { 'application/json': { schema } } } : {}),
+    ...(schema ? { content: { 'application/json': { schema }, ...documentEvents(events) } } : {}),
     // Without its parameters: a description names what is sent, not in which version.
     ...(text ? { content: { [text.split(';', 1)[0] ?? text]: { schema: z.string() } } } : {}),
     ...(headers ? { headers: Object.fromEntries(described) } : {}),
   };
+}
+
+function documentEvents(description: string | undefined) {
+  return description === undefined ? {} : { [eventStreamType]: { schema: z.string().meta({ description }) } };
 }

@@ -38,6 +38,8 @@ export interface Endpoint {
   /** Reads the body as text, which may be YAML too; `body` then only documents what it is as JSON. */
   parseText?: (body: TextBody) => unknown;
   yamlExample?: string;
+  /** Also answers `Accept: text/event-stream`; this says what the events are. */
+  events?: string;
   /** JSON that fits `schema`, or `text` of that content type; neither: no body. */
   answers: Record<
     number,
@@ -64,8 +66,12 @@ export interface Call<Declared extends Endpoint> {
       : Parsed<Declared['body']>;
 }
 
-/** One of the declared answers. */
-export type Answer<Declared extends Endpoint> = {
+/** One of the declared answers, or events in their place. */
+export type Answer<Declared extends Endpoint> =
+  | DeclaredAnswer<Declared>
+  | (Declared['events'] extends string ? { events: Response } : never);
+
+type DeclaredAnswer<Declared extends Endpoint> = {
   [Status in keyof Declared['answers'] & number]: {
     status: Status;
     headers?: Record<string, string>;
@@ -98,7 +104,14 @@ export function createEndpoints(
           const checkedQuery = checkQuery(declared, parseQuery(query));
           const headers = declared.headers && check(declared.headers, c.req.header(), { isParameter: true });
           const body = declared.method === 'get' ? undefined : await readBody(c, declared, bodyBytesMax);
-          const answer: AnyAnswer = await handle({ c, params, query: checkedQuery, headers, body } as never);
+          const answer = (await handle({
+            c,
+            params,
+            query: checkedQuery,
+            headers,
+            body,
+          } as never)) as AnyAnswer;
+          if (answer.events) return answer.events;
           if (answer.body === undefined) return c.body(null, answer.status as 204, answer.headers);
           const text = declared.answers[answer.status]?.text;
           if (text !== undefined) {
@@ -116,6 +129,7 @@ interface AnyAnswer {
   status: number;
   body?: unknown;
   headers?: Record<string, string>;
+  events?: Response;
 }
 
 function checkQuery({ query: schema }: Endpoint, query: Record<string, string>): unknown {

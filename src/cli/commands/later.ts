@@ -2,7 +2,6 @@ import { Command } from 'commander';
 import { usage } from '../options.ts';
 
 const later: Record<string, string> = {
-  logs: 'reading the logs of tasks',
   prune: 'deleting what ended long ago',
 };
 

@@ -8,6 +8,7 @@ import { reconnectDelayMs } from '../../core/backoff.ts';
 import { SkipjackError } from '../../core/errors.ts';
 import type { TaskSource } from '../../core/task-source.ts';
 import { createDatabaseTaskSource } from '../../queue/task-source.ts';
+import { attachMetrics } from '../attach-metrics.ts';
 import { attachQueue } from '../attach-queue.ts';
 import { attachWorker } from '../attach-worker.ts';
 import { complainer, findDatabaseUrl } from '../database.ts';
@@ -47,6 +48,7 @@ export function workerCommand(): Command {
       '--metrics-port <port>',
       'serve its metrics for Prometheus on this port of 127.0.0.1 (SKIPJACK_METRICS_PORT)',
     )
+    .option('--metrics-host <host>', 'and of this address (SKIPJACK_METRICS_HOST; 127.0.0.1)')
     .option('--handlers <file>', 'an ES module that exports functions; also serves the queues of their names')
     .addOption(serverOption())
     .addOption(databaseUrlOption())
@@ -68,13 +70,12 @@ async function worker(flags: Flags): Promise<void> {
     throw usage(`--name "${name}" is not 1 to 100 letters without spaces. For example: --name mail-1`);
   }
   const handlers = file === undefined ? {} : await loadHandlers(file);
+  const isOverHttp = overHttp(flags, config);
   const prepared = await prepareWorker(config);
   await liveUntilSignal({ log, endMsMax: config.graceMs + endMsBeyondGrace }, async (life) => {
     const ended = new AbortController();
     const options = { config, flags, log, signal: ended.signal };
-    const source = await (overHttp(flags)
-      ? attachHttpSource(life, options)
-      : attachDatabaseSource(life, options));
+    const source = await (isOverHttp ? attachHttpSource(life, options) : attachDatabaseSource(life, options));
     if (life.signal.aborted) return;
     life.onEnd('task source', async () => ended.abort());
     attachWorker(life, { source, config, log, prepared, name, handlers });
@@ -82,11 +83,16 @@ async function worker(flags: Flags): Promise<void> {
 }
 
 /** Flags before environment; a server before a database, which many a shell names for other ends. */
-function overHttp(flags: Flags): boolean {
+function overHttp(flags: Flags, config: Pick<Config, 'metricsPort'>): boolean {
   const server = findSource('serverUrl', flags);
   const direct = ['databaseUrl', 'data'].find((name) =>
     findSource(name as keyof Config & 'data', flags)?.startsWith('--'),
   );
+  if (server !== null && direct === undefined && config.metricsPort !== null) {
+    throw usage(
+      '--metrics-port goes with a database: for workers over HTTP the server counts, at its /metrics.',
+    );
+  }
   if (server === '--server' && direct !== undefined) {
     throw usage('--server excludes --database-url and --data: tasks come from one place.');
   }
@@ -107,6 +113,7 @@ async function attachDatabaseSource(
 ): Promise<TaskSource> {
   const url = await findDatabaseUrl(config, flags);
   const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack worker' });
+  await attachMetrics(life, { queue, config, log });
   if (!life.signal.aborted) keepUp(life, queue.db, { log, config });
   log.info({ database: maskUrl(url) }, 'working over the database');
   return createDatabaseTaskSource(queue, { signal });

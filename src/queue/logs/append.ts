@@ -97,7 +97,12 @@ function* intoStatements(rows: Row[]): Generator<Row[]> {
 /** As Postgres takes it, whatever a program wrote: one line that it refuses would fail those of strangers. */
 function toWire({ agoMs, stream, part, text }: LogLine): WireLine {
   const ago = Math.round(agoMs);
-  return [ago > 0 ? Math.min(ago, agoMsMax) : 0, stream, part === null ? null : storable(part), storable(text)];
+  return [
+    ago > 0 ? Math.min(ago, agoMsMax) : 0,
+    stream,
+    part === null ? null : storable(part),
+    storable(text),
+  ];
 }
 
 function storable(text: string): string {

@@ -68,7 +68,8 @@ export async function retryLocking(
        update skipjack.tasks as task set
          state = case when waiting.unmet is null then 'active' else 'pending' end, unmet = coalesce(waiting.unmet, 0),
          failures = 0, losses = 0, worker = null, started_at = null, finished_at = null,
-         wait_ms = null, run_ms = null, exit_code = null, output = null, error = null
+         wait_ms = null, run_ms = null, cpu_ms = null, memory_peak_bytes = null, exit_code = null, output = null,
+         error = null
        from again
        left join waiting on waiting.ordinal = again.ordinal
        where task.id = again.id

@@ -14,9 +14,7 @@ export interface Lookup {
 
 export type Found =
   /** `file` is what to execute, under the name `argv0`. */
-  | { kind: 'allowed'; file: string; argv0: string }
-  | { kind: 'not_allowed' }
-  | { kind: 'not_found' };
+  { kind: 'allowed'; file: string; argv0: string } | { kind: 'not_allowed' } | { kind: 'not_found' };
 
 /**
  * Whether `command`, looked up as the system would, is one of `allow`: the same file, called by the same name.

@@ -110,8 +110,8 @@ export async function removeExchangeFolder({ path }: Pick<ExchangeFolder, 'path'
     if (await removeUsual(path)) return true;
     const inner = join(path, innerFolder);
     const found = await lstat(inner).catch(() => undefined);
-    const isTheirs = found?.isDirectory() && found.uid !== process.geteuid?.();
-    if (isTheirs && !(await removeUsual(inner))) await removeAs(found, inner);
+    if (found?.isDirectory() && found.uid !== process.geteuid?.() && !(await removeUsual(inner)))
+      await removeAs(found, inner);
     await rm(path, { recursive: true, force: true, maxRetries: 2 });
     return true;
   } catch {

@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
+import type { Json } from '../../core/json.ts';
 import type { TaskError } from '../../core/task.ts';
-import type { ClaimedTask, TaskSource } from '../../core/task-source.ts';
+import type { TaskSource } from '../../core/task-source.ts';
 import { enqueueOnceFor } from '../enqueue-once.ts';
 import { FinalError, type Handler, type TaskContext } from '../handler.ts';
+import { taskLogger } from '../logs/task-logger.ts';
 import { checkOutput, storableDetails, storableMessage } from '../storable.ts';
-import type { Ending, ExecutionContext, Executor } from './executor.ts';
+import type { Ending, ExecutionContext, Executor, RunnableTask } from './executor.ts';
 
 /**
  * Runs tasks by the worker's own functions.
@@ -22,10 +24,11 @@ export function handlerExecutor({
   source: TaskSource;
   log: Logger;
 }): Executor {
-  return async (task, { signal, killGraceMs, heartbeat }) => {
+  return async (task, execution) => {
+    const { signal, killGraceMs } = execution;
     const handler = task.spec?.type === 'handler' ? handlers[task.spec.handler] : undefined;
     if (handler === undefined) throw new TypeError(`no handler for task ${task.id}`);
-    const ended = call(handler, task, { signal, heartbeat, source, log });
+    const ended = call(handler, task, execution, { source, log });
     const patience = patienceAfterAbort(signal, killGraceMs);
     const ending = await Promise.race([ended, patience.over]);
     patience.forget();
@@ -35,13 +38,9 @@ export function handlerExecutor({
 
 async function call(
   handler: Handler,
-  task: ClaimedTask,
-  {
-    signal,
-    heartbeat,
-    source,
-    log,
-  }: Pick<ExecutionContext, 'signal' | 'heartbeat'> & { source: TaskSource; log: Logger },
+  task: RunnableTask,
+  { signal, heartbeat, progress, mask, log: attemptLog }: ExecutionContext,
+  { source, log }: { source: TaskSource; log: Logger },
 ): Promise<Ending> {
   let taskLog: Logger | undefined;
   const context: TaskContext = {
@@ -50,9 +49,12 @@ async function call(
     signal,
     // Made when it is asked for: most quick tasks log nothing.
     get log() {
-      taskLog ??= log.child({ task: task.id, attempt: task.attempt });
+      taskLog ??= taskLogger(log, { task: task.id, attempt: task.attempt }, (text, stream) =>
+        attemptLog.say(mask.text(text), { stream }),
+      );
       return taskLog;
     },
+    progress: (value) => progress(checkProgress(value)),
     heartbeat,
     enqueue: enqueueOnceFor(task, source),
   };
@@ -69,6 +71,18 @@ async function call(
     const final = error instanceof FinalError ? { retry: false } : {};
     return { kind: 'failed', error: toTaskError(error), ...final };
   }
+}
+
+/** The server takes no more, and would refuse the heartbeats of others with it. */
+const progressBytesMax = 1_024;
+
+function checkProgress(value: unknown): Json {
+  const checked = checkOutput(value);
+  if (!checked.ok) throw new TypeError(checked.message.replace('the output', 'the progress'));
+  if (Buffer.byteLength(JSON.stringify(checked.value)) <= progressBytesMax) return checked.value;
+  throw new TypeError(
+    `the progress is larger than ${progressBytesMax} bytes of JSON; say the rest in the log`,
+  );
 }
 
 const codeLengthMax = 100;

@@ -12,6 +12,7 @@ import {
 } from './processes/started.ts';
 import { endStraysLater } from './processes/strays.ts';
 import { watchUsage } from './processes/usage.ts';
+import { readStream } from './read-stream.ts';
 
 export interface Program {
   file: string;
@@ -82,6 +83,7 @@ export async function runOsProcess(
   const started = { group, folder: program.folder };
   watchStarted(started);
   const usage = watchUsage(group);
+  let used: Usage = {};
   const stdout = new HeadCapture(outputBytesMax);
   const stderr = new TailCapture(stderrBytesMax);
   const endStdout = readStream(subprocess.stdout, { capture: stdout, log: log.open('stdout'), mask });
@@ -103,6 +105,7 @@ export async function runOsProcess(
   });
   const closed = new Promise<void>((resolve) => subprocess.once('close', () => resolve()));
   const abort = whenAborted(signal);
+  let mayHaveStrays = false;
   try {
     program.onStart?.(group);
     await Promise.race([exited, abort.aborted]);
@@ -112,13 +115,15 @@ export async function runOsProcess(
     const quiet = await atMost(leftoversMs, Promise.race([closed, abort.aborted]));
     const leftMs = () => leftoversUntil - performance.now();
     let gone = await isGroupGoneWithin(group, leftMs(), signal);
-    if (gone && isQuick && quiet && !signal.aborted) endStraysLater(program.folder);
-    else if (gone) gone = await isGoneWithin(started, leftMs(), signal);
+    mayHaveStrays = gone && isQuick && quiet && !signal.aborted;
+    if (gone && !mayHaveStrays) gone = await isGoneWithin(started, leftMs(), signal);
     if (!gone) await endStarted(started, killGraceMs);
     await atMost(drainPipesMs, closed);
   } finally {
     abort.forget();
+    used = usage.stop();
     unwatchStarted(started);
+    if (mayHaveStrays) endStraysLater(program.folder);
     // A child that nobody found may hold the pipes open for as long as it likes.
     subprocess.stdout.destroy();
     subprocess.stderr.destroy();
@@ -132,6 +137,35 @@ export async function runOsProcess(
     stdout: stdout.text(),
     stderr: stderr.text(),
     stopped,
-    usage: usage.stop(),
+    usage: used,
   };
+}
+
+function spawn({ file, argv0, args, env, cwd, stdin, runAs }: Program) {
+  return execa(file, args, {
+    env,
+    extendEnv: false,
+    shell: false,
+    detached: true,
+    cleanup: false,
+    stdin: stdin === undefined ? 'ignore' : 'pipe',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    buffer: false,
+    reject: false,
+    ...(argv0 === undefined ? {} : { argv0 }),
+    ...(cwd === undefined ? {} : { cwd }),
+    ...(runAs ? { uid: runAs.uid, gid: runAs.gid } : {}),
+  });
+}
+
+function whenAborted(signal: AbortSignal): { aborted: Promise<void>; forget: () => void } {
+  let forget = () => {};
+  const aborted = new Promise<void>((resolve) => {
+    const onAbort = () => resolve();
+    if (signal.aborted) return resolve();
+    signal.addEventListener('abort', onAbort, { once: true });
+    forget = () => signal.removeEventListener('abort', onAbort);
+  });
+  return { aborted, forget: () => forget() };
 }

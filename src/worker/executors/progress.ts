@@ -14,9 +14,8 @@ const progressBytesMax = 1_024;
 
 /** Looks from now on; returns what ends it. */
 export function watchProgress(
-  path: string,
+  { progressPath, ownerUid }: { progressPath: string; ownerUid: number | null },
   { progress, log, mask }: Pick<ExecutionContext, 'progress' | 'log' | 'mask'>,
-  { ownerUid = null }: { ownerUid?: number | null } = {},
 ): () => void {
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
@@ -24,9 +23,9 @@ export function watchProgress(
   let doubted = '';
   let complained = false;
   const look = async () => {
-    const version = await versionOf(path);
+    const version = await versionOf(progressPath);
     if (version !== seen && version !== '') {
-      const read = await readProgress(path, ownerUid);
+      const read = await readProgress(progressPath, ownerUid);
       if (stopped) return;
       if (read.ok) {
         seen = version;

@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readStat } from '../executors/processes/stat.ts';
-import { isRunning, readPlace, readStartTime } from '../place.ts';
+import { readPlace, readStartTime } from '../place.ts';
 
 /** Whose an attempt's folder is, and what runs for it: written into the folder for a later worker to read. */
 const ownerSchema = z.object({
@@ -41,7 +41,11 @@ export function writeOwner(folder: string, { task, group }: Pick<Owner, 'task' |
     group,
     groupStartTime: readStat(group)?.startTime ?? null,
   };
-  writeFileSync(join(folder, fileName), JSON.stringify(owner), { mode: 0o600, flag: 'wx' });
+  try {
+    writeFileSync(join(folder, fileName), JSON.stringify(owner), { mode: 0o600, flag: 'wx' });
+  } catch {
+    // No room, or the program was there first: no reason to end it.
+  }
 }
 
 /** Null: nobody has said, or it was not one of us. */
@@ -58,8 +62,4 @@ export async function readOwner(folder: string): Promise<Owner | null> {
   } finally {
     await file?.close();
   }
-}
-
-export function isOwnerAlive(owner: Owner): boolean {
-  return isRunning(owner);
 }

@@ -13,7 +13,10 @@ export interface AttemptLog {
 
 /** An attempt's log in the hands of who opened it. */
 export interface OpenLog extends AttemptLog {
-  /** Resolves when all lines were handed over or given up: within a few seconds, also when the server is away. */
+  /**
+   * Nothing that is said after this is kept. Resolves when all that was said has reached the server or was given up, at
+   * the latest after some seconds. Before the outcome is settled: the server takes lines of claims that are held.
+   */
   close(): Promise<void>;
 }
 

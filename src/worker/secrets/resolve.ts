@@ -14,7 +14,10 @@ export type Resolved = { spec: Spec | null; mask: Mask } | { missing: string[] }
  *
  * @throws Error as the vault does, for a value that cannot be used.
  */
-export async function resolveSecrets(spec: Spec<SecretText> | null, vault: Vault): Promise<Resolved> {
+export async function resolveSecrets(
+  spec: Spec<SecretText> | null,
+  vault: Pick<Vault, 'read'>,
+): Promise<Resolved> {
   const names = spec === null ? new Set<string>() : findSecrets(spec);
   // Without references it is a spec of plain texts already.
   if (spec === null || names.size === 0) return { spec: spec as Spec | null, mask: noMask };

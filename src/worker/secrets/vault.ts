@@ -9,6 +9,8 @@ import path from 'node:path';
 import { secretNamePattern } from '../../core/secret-text.ts';
 
 export interface Vault {
+  /** Where it looks, for a sentence about a secret that is missing. */
+  readonly description: string;
   /**
    * Null: there is no such secret.
    *
@@ -34,18 +36,22 @@ export function openVault({
   environment: Record<string, string | undefined>;
 }): Vault {
   return {
+    description:
+      dir === null
+        ? 'for SKIPJACK_SECRET_NAME in its environment'
+        : `for the file NAME in ${dir}, then for SKIPJACK_SECRET_NAME in its environment`,
     async read(name) {
       // Whoever serves the claim has looked at it; what would leave the folder is still no name.
       if (!secretNamePattern.test(name)) return null;
       const bytes =
         (dir === null ? null : await readSecretFile(path.join(dir, name), name)) ??
-        ownVariable(environment, secretVariable(name));
+        fromEnvironment(environment, secretVariable(name));
       return bytes === null ? null : toValue(bytes, name);
     },
   };
 }
 
-function ownVariable(environment: Record<string, string | undefined>, variable: string): Buffer | null {
+function fromEnvironment(environment: Record<string, string | undefined>, variable: string): Buffer | null {
   const value = environment[variable];
   return value === undefined ? null : Buffer.from(value);
 }

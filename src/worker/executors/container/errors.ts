@@ -107,7 +107,9 @@ export function pullFailure(runtime: ContainerRuntime, image: string, end: CliEn
       `the registry refused ${image}: ${said}. Check the name, and the username and password under "registry"`,
     );
   }
-  if (/not found|manifest unknown|name unknown|\b404\b|invalid reference format|does not exist/i.test(words)) {
+  if (
+    /not found|manifest unknown|name unknown|\b404\b|invalid reference format|does not exist/i.test(words)
+  ) {
     return new ContainerFailure(
       'image_not_found',
       `there is no image ${image}: ${said}. Check its name and tag`,
@@ -126,8 +128,11 @@ export function saidBy(stderr: string): string {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !/^(See ['"]|Run ['"]|Usage:)/.test(line));
-  const line = lines.findLast((each) => /^(error|docker|cannot|failed|permission)/i.test(each)) ?? lines.at(-1);
-  return shorten((line ?? 'it gave no reason').replace(/^(docker: )?(Error: |Error response from daemon: )+/i, ''));
+  const line =
+    lines.findLast((each) => /^(error|docker|cannot|failed|permission)/i.test(each)) ?? lines.at(-1);
+  return shorten(
+    (line ?? 'it gave no reason').replace(/^(docker: )?(Error: |Error response from daemon: )+/i, ''),
+  );
 }
 
 function shorten(text: string): string {

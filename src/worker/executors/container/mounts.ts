@@ -50,11 +50,15 @@ export function checkTarget(target: string): void {
     throw invalid(`${target} cannot be mounted over: ${path === '/' ? 'it is the image' : 'it is ours'}`);
 }
 
-function checkTmpfs({ target, size }: Extract<Mount, { type: 'tmpfs' }>, memoryBytes: number | null): CheckedMount {
+function checkTmpfs(
+  { target, size }: Extract<Mount, { type: 'tmpfs' }>,
+  memoryBytes: number | null,
+): CheckedMount {
   const most = memoryBytes ?? tmpfsBytesMax;
   const bytes = size === undefined ? Math.min(tmpfsBytes, most) : parseBytes(size);
   if (bytes === null || bytes <= 0) throw invalid(`mounts: ${JSON.stringify(size)} is not a size`);
-  if (bytes > most) throw notAllowed(`a tmpfs of ${bytes} bytes is larger than the ${most} that this worker gives`);
+  if (bytes > most)
+    throw notAllowed(`a tmpfs of ${bytes} bytes is larger than the ${most} that this worker gives`);
   return { type: 'tmpfs', target, bytes };
 }
 
@@ -70,7 +74,8 @@ async function checkBind(
   const real = await realpath(source).catch(() => null);
   // The same words as for what is not listed: what else this machine has is nobody's business.
   if (real === null) throw refused;
-  if (/[,"\n\r]/.test(real)) throw invalid(`mounts: ${shown} has a comma, a quote or a line break in its path`);
+  if (/[,"\n\r]/.test(real))
+    throw invalid(`mounts: ${shown} has a comma, a quote or a line break in its path`);
   const entries: { real: string; readOnly: boolean }[] = [];
   for (const entry of listed) {
     const readOnly = entry.endsWith(':ro');
@@ -78,7 +83,8 @@ async function checkBind(
     if (path !== null && lies(real, path)) entries.push({ real: path, readOnly });
   }
   if (entries.length === 0) throw refused;
-  if (await holdsSocket(real, runtime)) throw notAllowed(`${shown} is or holds the container runtime's own socket`);
+  if (await holdsSocket(real, runtime))
+    throw notAllowed(`${shown} is or holds the container runtime's own socket`);
   return { type: 'bind', source: real, target, readOnly: read_only || entries.some((each) => each.readOnly) };
 }
 

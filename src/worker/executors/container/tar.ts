@@ -49,7 +49,14 @@ function header({ name, mode, bytes, type }: Header): Buffer {
   block.write('        ', 148);
   block.write(type, 156);
   block.write('ustar\u000000', 257, 'latin1');
-  block.write(`${octal(block.reduce((sum, byte) => sum + byte, 0), 6)}\u0000 `, 148, 'latin1');
+  block.write(
+    `${octal(
+      block.reduce((sum, byte) => sum + byte, 0),
+      6,
+    )}\u0000 `,
+    148,
+    'latin1',
+  );
   return block;
 }
 
@@ -117,6 +124,6 @@ export class FirstEntryReader {
 /** Octal, or for eight gigabytes and more the number itself, marked by the first bit. */
 function sizeOf(block: Buffer): number {
   if (((block[124] ?? 0) & 0x80) !== 0) return Number.MAX_SAFE_INTEGER;
-  const text = block.toString('latin1', 124, 136).replace(/[\u0000 ]/g, '');
+  const text = block.toString('latin1', 124, 136).replaceAll('\u0000', '').trim();
   return /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : Number.MAX_SAFE_INTEGER;
 }

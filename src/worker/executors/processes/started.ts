@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { hasMembers, signalGroup, watchGroup } from '../process-group.ts';
 import { findCarriers, findCarriersNow, signalCarrier } from './carriers.ts';
-import { hasMembers, signalGroup } from './group.ts';
 
 /** All that an attempt's program has started, and the program itself. */
 export interface Started {
@@ -30,7 +30,7 @@ export async function endStarted(started: Started, killGraceMs: number): Promise
 
 async function signalStarted({ group, folder }: Started, signal: NodeJS.Signals): Promise<void> {
   if (group !== null) signalGroup(group, signal);
-  for (const carrier of await findCarriers(new Set([folder]))) signalCarrier(carrier, signal);
+  for (const carrier of await findCarriers(new Set([folder])).catch(() => [])) signalCarrier(carrier, signal);
 }
 
 /** Whether all are gone within `ms`. Looks at once, then again and again until `signal` is aborted. */
@@ -51,28 +51,29 @@ async function isThere({ group, folder }: Started): Promise<boolean> {
 async function poll(isSo: () => Promise<boolean>, ms: number, signal?: AbortSignal): Promise<boolean> {
   const end = performance.now() + ms;
   for (let waitMs = pollMs.first; ; waitMs = Math.min(waitMs * 1.5, pollMs.last)) {
-    if (await isSo()) return true;
+    // Who cannot look (no file handle left) does not know, and goes on as if something were there.
+    if (await isSo().catch(() => false)) return true;
     const left = end - performance.now();
     if (left <= 0 || signal?.aborted) return false;
     await pause(Math.min(waitMs, left));
   }
 }
 
-/** What this OS process has started and not seen the end of, by folder. */
-const living = new Map<string, Started>();
+/** Folders of attempts whose processes this one has not seen the end of. */
+const watched = new Map<string, () => void>();
 
 /** Makes sure that nothing of it outlives this OS process, unless that one is killed by SIGKILL itself. */
-export function watchStarted(started: Started): void {
-  if (living.size === 0) process.on('exit', killLiving);
-  living.set(started.folder, started);
+export function watchStarted({ group, folder }: Started): void {
+  if (watched.size === 0) process.on('exit', killWatched);
+  watched.set(folder, group === null ? () => {} : watchGroup(group));
 }
 
 export function unwatchStarted({ folder }: Pick<Started, 'folder'>): void {
-  living.delete(folder);
-  if (living.size === 0) process.off('exit', killLiving);
+  watched.get(folder)?.();
+  watched.delete(folder);
+  if (watched.size === 0) process.off('exit', killWatched);
 }
 
-function killLiving(): void {
-  for (const { group } of living.values()) if (group !== null) signalGroup(group, 'SIGKILL');
-  for (const carrier of findCarriersNow(new Set(living.keys()))) signalCarrier(carrier, 'SIGKILL');
+function killWatched(): void {
+  for (const carrier of findCarriersNow(new Set(watched.keys()))) signalCarrier(carrier, 'SIGKILL');
 }

@@ -24,7 +24,7 @@ export function readStat(pid: number): ProcessStat | null {
   try {
     const file = openSync(`/proc/${pid}/stat`, 'r');
     try {
-      text = line.latin1Slice(0, readSync(file, line, 0, line.length, 0));
+      text = line.toString('latin1', 0, readSync(file, line, 0, line.length, 0));
     } finally {
       closeSync(file);
     }

@@ -19,14 +19,19 @@ const looksMax = 5;
 
 /** How often each folder has been looked for. */
 const looks = new Map<string, number>();
-let timer: NodeJS.Timeout | undefined;
+let isLooking = false;
 
 /** Ends, in a few seconds, whatever still carries the folder of an attempt that has ended. */
 export function endStraysLater(folder: string): void {
   if (process.platform !== 'linux' || looks.size >= foldersMax) return;
   looks.set(folder, 0);
   watchStarted({ group: null, folder });
-  timer ??= setTimeout(look, lookMs).unref();
+  if (!isLooking) lookLater();
+}
+
+function lookLater(): void {
+  isLooking = true;
+  setTimeout(look, lookMs).unref();
 }
 
 async function look(): Promise<void> {
@@ -41,7 +46,8 @@ async function look(): Promise<void> {
     if (before === 0 || (carried.has(folder) && before < looksMax)) looks.set(folder, before + 1);
     else forget(folder);
   }
-  timer = looks.size === 0 ? undefined : setTimeout(look, lookMs).unref();
+  isLooking = false;
+  if (looks.size > 0) lookLater();
 }
 
 function forget(folder: string): void {

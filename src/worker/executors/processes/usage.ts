@@ -20,14 +20,14 @@ const pauseMsMax = 1_000;
 /** Samples until it is told to stop; says then what was seen. */
 export function watchUsage(group: number): { stop: () => Usage } {
   if (process.platform !== 'linux') return { stop: () => ({}) };
-  let usage: Required<Usage> | undefined;
+  let usage: Usage = {};
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
   const sampleAfter = (ms: number) => {
     timer = setTimeout(async () => {
-      const seen = await sample(group, ms / 2).catch(() => undefined);
+      const seen = await sample(group, ms / 2).catch(() => ({}));
       if (stopped) return;
-      if (seen !== undefined) usage = largest(usage, seen);
+      usage = largest(usage, seen);
       sampleAfter(Math.min(ms * 2, pauseMsMax));
     }, ms);
   };
@@ -36,12 +36,12 @@ export function watchUsage(group: number): { stop: () => Usage } {
     stop: () => {
       stopped = true;
       clearTimeout(timer);
-      return usage ?? {};
+      return usage;
     },
   };
 }
 
-async function sample(group: number, ageMsMax: number): Promise<Required<Usage> | undefined> {
+async function sample(group: number, ageMsMax: number): Promise<Usage> {
   const members = (await listProcessesAgain({ ageMsMax }))
     .filter((process) => process.group === group)
     .map(({ pid }) => pid);
@@ -49,10 +49,12 @@ async function sample(group: number, ageMsMax: number): Promise<Required<Usage> 
   const stats = [...new Set([group, ...members])]
     .map(readStat)
     .filter((stat): stat is ProcessStat => stat?.group === group && isAlive(stat));
-  if (stats.length === 0) return undefined;
+  if (stats.length === 0) return {};
+  const memoryPeakBytes = sum(stats.map(({ pid }) => readPeakBytes(pid)));
   return {
     cpuMs: (sum(stats.map(({ cpuTicks }) => cpuTicks)) * 1_000) / ticksPerSecond,
-    memoryPeakBytes: sum(stats.map(({ pid }) => readPeakBytes(pid))),
+    // None has none only where the system does not tell.
+    ...(memoryPeakBytes > 0 && { memoryPeakBytes }),
   };
 }
 
@@ -65,11 +67,11 @@ function readPeakBytes(pid: number): number {
   }
 }
 
-function largest(one: Required<Usage> | undefined, other: Required<Usage>): Required<Usage> {
-  return {
-    cpuMs: Math.max(one?.cpuMs ?? 0, other.cpuMs),
-    memoryPeakBytes: Math.max(one?.memoryPeakBytes ?? 0, other.memoryPeakBytes),
-  };
+function largest(one: Usage, other: Usage): Usage {
+  const most = { ...one, ...other };
+  for (const key of ['cpuMs', 'memoryPeakBytes'] as const)
+    if (most[key] !== undefined) most[key] = Math.max(one[key] ?? 0, other[key] ?? 0);
+  return most;
 }
 
 function sum(numbers: number[]): number {

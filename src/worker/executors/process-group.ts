@@ -1,7 +1,24 @@
-import { listProcesses } from './list.ts';
-import { isAlive, readStat } from './stat.ts';
+import { listProcesses } from './processes/list.ts';
+import { isAlive, readStat } from './processes/stat.ts';
 
 /** Each program leads a process group of its own, so that its children, and theirs, can be stopped with it. */
+
+/** The groups of this worker that may have members. */
+const living = new Set<number>();
+
+/** Makes sure that `group` does not outlive this OS process, unless that one is killed by SIGKILL itself. */
+export function watchGroup(group: number): () => void {
+  if (living.size === 0) process.on('exit', killLiving);
+  living.add(group);
+  return () => {
+    living.delete(group);
+    if (living.size === 0) process.off('exit', killLiving);
+  };
+}
+
+function killLiving(): void {
+  for (const group of living) signalGroup(group, 'SIGKILL');
+}
 
 /** False: there is no such group (any more). */
 export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
