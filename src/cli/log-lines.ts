@@ -45,18 +45,15 @@ export function createLogPrinter({ format, withNames, withTimes }: LogPrinterOpt
   }
 
   async function printText(lines: LogLineView[]): Promise<void> {
-    let waiting: { stream: NodeJS.WriteStream; text: string } | null = null;
+    const runs: { stream: NodeJS.WriteStream; text: string }[] = [];
     for (const line of lines) {
       const stream = line.stream === 'stdout' ? process.stdout : process.stderr;
-      const text = toText(line, stream);
-      if (waiting?.stream === stream) waiting.text += text;
-      else {
-        // One after the other: on a terminal both are seen in the order in which they were said.
-        if (waiting) await write(waiting.stream, waiting.text);
-        waiting = { stream, text };
-      }
+      const last = runs.at(-1);
+      if (last?.stream === stream) last.text += toText(line, stream);
+      else runs.push({ stream, text: toText(line, stream) });
     }
-    if (waiting) await write(waiting.stream, waiting.text);
+    // One after the other: on a terminal both are seen in the order in which they were said.
+    for (const { stream, text } of runs) await write(stream, text);
   }
 
   return {

@@ -114,9 +114,17 @@ async function* followLogs(
   for (let tries = 1; ; tries += 1) {
     try {
       const query = last === undefined ? filter : { ...filter, tail: undefined, cursor: last };
-      for await (const { event, id, data } of openEvents(calls, connection, { path, query, last, signal })) {
+      const onHeard = () => {
         heardAt = performance.now();
         tries = 0;
+      };
+      for await (const { event, id, data } of openEvents(calls, connection, {
+        path,
+        query,
+        last,
+        signal,
+        onHeard,
+      })) {
         if (event === 'end') return JSON.parse(data) as LogEnd;
         if (event !== 'message') continue;
         last = id;
@@ -141,7 +149,14 @@ async function* openEvents(
     query,
     last,
     signal,
-  }: { path: string; query: LogFilter; last: string | undefined; signal: AbortSignal | undefined },
+    onHeard,
+  }: {
+    path: string;
+    query: LogFilter;
+    last: string | undefined;
+    signal: AbortSignal | undefined;
+    onHeard: () => void;
+  },
 ): ReturnType<typeof readEvents> {
   const target = new URL(url.replace(/\/+$/, '') + path);
   for (const [name, value] of Object.entries(query)) {
@@ -174,6 +189,7 @@ async function* openEvents(
       );
     }
     yield* readEvents(response.body, () => {
+      onHeard();
       clearTimeout(timer);
       timer = setTimeout(() => silent.abort(), silenceMsMax);
     });

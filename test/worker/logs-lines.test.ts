@@ -2,13 +2,13 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LimitedLog } from '../../src/worker/logs/limited-log.ts';
-import { LineSplitter, lineBytesMax } from '../../src/worker/logs/lines.ts';
+import { decodeLine, LineSplitter, lineBytesMax } from '../../src/worker/logs/lines.ts';
 import type { SaidLine } from '../../src/worker/logs/said-line.ts';
 
 /** The lines of `bytes` that come in pieces ending at `cuts`. */
 function linesOf(bytes: Buffer, cuts: number[] = []): string[] {
   const lines: string[] = [];
-  const splitter = new LineSplitter((line) => lines.push(line));
+  const splitter = new LineSplitter((line, from, to) => lines.push(...decodeLine(line, from, to)));
   const ends = [...new Set(cuts.map((cut) => Math.min(cut, bytes.length)))].sort((a, b) => a - b);
   let start = 0;
   for (const end of [...ends, bytes.length]) {

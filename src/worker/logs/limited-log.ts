@@ -1,15 +1,12 @@
 import type { LogLine } from '../../core/task-source.ts';
 import { storableText } from '../storable.ts';
 import type { AttemptLog, LogStream } from './attempt-log.ts';
-import { LastLines } from './last-lines.ts';
-import { cutText, LineSplitter } from './lines.ts';
+import { costOf, LastLines, type Speaker } from './last-lines.ts';
+import { cutText, decodeLine, LineSplitter } from './lines.ts';
 import { remark, type SaidLine } from './said-line.ts';
 
 /** Kept of the end, where most failures say why. */
 const endBytesMax = 64 * 1024;
-
-/** What a line counts at least: its place in the table is not free either. */
-const lineCostMin = 16;
 
 /**
  * The log of one attempt within its limit: the beginning as it comes, and of what is past that only the end, after a
@@ -34,7 +31,8 @@ export class LimitedLog implements AttemptLog {
   }
 
   open(stream: 'stdout' | 'stderr', part?: string): LogStream {
-    const splitter = new LineSplitter((text) => this.#add(text, stream, part ?? null));
+    const speaker = { stream, part: part ?? null };
+    const splitter = new LineSplitter((bytes, start, end) => this.#add(speaker, bytes, start, end));
     this.#splitters.add(splitter);
     return {
       write: (chunk) => {
@@ -47,8 +45,12 @@ export class LimitedLog implements AttemptLog {
   }
 
   say(text: string, { stream = 'skipjack', part }: { stream?: LogLine['stream']; part?: string } = {}): void {
+    const speaker = { stream, part: part ?? null };
     for (const line of text.replace(/\r?\n$/, '').split(/\r?\n/)) {
-      for (const piece of cutText(storableText(line))) this.#add(piece, stream, part ?? null);
+      for (const piece of cutText(storableText(line))) {
+        const bytes = Buffer.from(piece);
+        this.#add(speaker, bytes, 0, bytes.length);
+      }
     }
   }
 
@@ -59,31 +61,33 @@ export class LimitedLog implements AttemptLog {
     this.#splitters.clear();
     this.#closed = true;
     if (this.#lastLines === undefined) return;
-    const { lines, cutLines, cutBytes } = this.#lastLines;
-    const saidMs = lines[0]?.saidMs ?? performance.now();
-    if (cutLines > 0) this.#onLine(remark(`[… cut: ${cutLines} lines, ${cutBytes} bytes]`, saidMs));
-    for (const line of lines) this.#onLine(line);
+    const { cutLines, cutBytes } = this.#lastLines;
+    const last = [...this.#lastLines.lines()];
+    if (cutLines > 0) this.#onLine(remark(`[… cut: ${cutLines} lines, ${cutBytes} bytes]`, last[0]?.saidMs));
+    for (const { speaker, saidMs, bytes } of last) {
+      for (const text of decodeLine(bytes, 0, bytes.length)) this.#onLine(toLine(speaker, text, saidMs));
+    }
     this.#lastLines = undefined;
   }
 
-  #add(text: string, stream: LogLine['stream'], part: string | null): void {
+  #add(speaker: Speaker, bytes: Buffer, start: number, end: number): void {
     if (this.#closed) return;
-    const bytes = Buffer.byteLength(text);
-    const line = { saidMs: performance.now(), stream, part, text, bytes, isRemark: false };
+    const saidMs = performance.now();
     if (this.#lastLines === undefined) {
-      const cost = costOf(line);
+      const lines = decodeLine(bytes, start, end).map((text) => toLine(speaker, text, saidMs));
+      const cost = lines.reduce((sum, line) => sum + costOf(line.bytes), 0);
       if (cost <= this.#roomAtBeginning) {
         this.#roomAtBeginning -= cost;
-        this.#onLine(line);
+        for (const line of lines) this.#onLine(line);
         return;
       }
       // For good: a shorter line that would still fit would stand before longer ones that came first.
-      this.#lastLines = new LastLines({ costMax: this.#endBytes, costOf });
+      this.#lastLines = new LastLines(this.#endBytes);
     }
-    this.#lastLines.add(line);
+    this.#lastLines.add(speaker, saidMs, bytes, start, end);
   }
 }
 
-function costOf({ bytes }: SaidLine): number {
-  return Math.max(lineCostMin, bytes + 1);
+function toLine(speaker: Speaker, text: string, saidMs: number): SaidLine {
+  return { ...speaker, text, saidMs, bytes: Buffer.byteLength(text), isRemark: false };
 }

@@ -12,25 +12,28 @@ export const lineBytesMax = 16 * 1024;
 const newline = 0x0a;
 const carriageReturn = 0x0d;
 
+/** Of at most 16 KiB, in the bytes from `start` to `end`; they are good until it returns. */
+type OnLine = (bytes: Buffer, start: number, end: number) => void;
+
 export class LineSplitter {
-  readonly #onLine: (text: string) => void;
+  readonly #onLine: OnLine;
   /** The beginning of a line that has not ended. */
   #held = Buffer.alloc(0);
   #heldBytes = 0;
 
-  constructor(onLine: (text: string) => void) {
+  constructor(onLine: OnLine) {
     this.#onLine = onLine;
   }
 
   write(chunk: Buffer): void {
     let start = 0;
     for (let end = chunk.indexOf(newline); end !== -1; end = chunk.indexOf(newline, start)) {
-      const last = chunk.subarray(start, end);
       if (this.#heldBytes === 0) {
-        this.#endLine(last);
+        this.#endLine(chunk, start, end);
       } else {
-        this.#hold(last);
-        this.#endLine(this.#takeHeld());
+        this.#hold(chunk.subarray(start, end));
+        const line = this.#takeHeld();
+        this.#endLine(line, 0, line.length);
       }
       start = end + 1;
     }
@@ -38,24 +41,24 @@ export class LineSplitter {
   }
 
   end(): void {
-    if (this.#heldBytes > 0) this.#say(this.#takeHeld());
+    if (this.#heldBytes === 0) return;
+    const line = this.#takeHeld();
+    this.#say(line, 0, line.length);
   }
 
-  #endLine(line: Buffer): void {
-    this.#say(line.at(-1) === carriageReturn ? line.subarray(0, -1) : line);
+  #endLine(line: Buffer, start: number, end: number): void {
+    const isPair = end > start && line[end - 1] === carriageReturn;
+    this.#say(line, start, isPair ? end - 1 : end);
   }
 
-  #say(line: Buffer): void {
-    let left = line;
-    while (left.length > lineBytesMax) {
-      const end = wholeCharacters(left, lineBytesMax);
-      this.#say(left.subarray(0, end));
-      left = left.subarray(end);
+  #say(line: Buffer, start: number, end: number): void {
+    let from = start;
+    while (end - from > lineBytesMax) {
+      const cut = wholeCharacters(line, from + lineBytesMax);
+      this.#onLine(line, from, cut);
+      from = cut;
     }
-    const text = storableText(left.toString('utf8'));
-    // What was no UTF-8 has grown.
-    if (text.length * 3 <= lineBytesMax) this.#onLine(text);
-    else for (const piece of cutText(text)) this.#onLine(piece);
+    this.#onLine(line, from, end);
   }
 
   #hold(bytes: Buffer): void {
@@ -67,7 +70,7 @@ export class LineSplitter {
       left = left.subarray(room);
       const full = this.#takeHeld();
       const end = wholeCharacters(full, lineBytesMax);
-      this.#say(full.subarray(0, end));
+      this.#onLine(full, 0, end);
       this.#append(Buffer.from(full.subarray(end)));
     }
     this.#append(left);
@@ -94,6 +97,11 @@ export class LineSplitter {
   }
 }
 
+/** A line as text that can be stored; in pieces if it has grown past 16 KiB, for what was no UTF-8 does. */
+export function decodeLine(bytes: Buffer, start: number, end: number): string[] {
+  return cutText(storableText(bytes.toString('utf8', start, end)));
+}
+
 /** A text in pieces of at most `lineBytesMax` bytes. */
 export function cutText(text: string): string[] {
   if (text.length * 3 <= lineBytesMax || Buffer.byteLength(text) <= lineBytesMax) return [text];
@@ -107,10 +115,10 @@ export function cutText(text: string): string[] {
   return [...pieces, left.toString('utf8')];
 }
 
-/** Where to cut so that the character there stays whole; in what is no UTF-8, anywhere. */
-function wholeCharacters(bytes: Buffer, bytesMax: number): number {
-  for (let end = bytesMax; end > bytesMax - 4; end -= 1) {
-    if (((bytes[end] ?? 0) & 0b1100_0000) !== 0b1000_0000) return end;
+/** Where to cut, at `end` or before it, so that the character there stays whole; in what is no UTF-8, anywhere. */
+function wholeCharacters(bytes: Buffer, end: number): number {
+  for (let cut = end; cut > end - 4; cut -= 1) {
+    if (((bytes[cut] ?? 0) & 0b1100_0000) !== 0b1000_0000) return cut;
   }
-  return bytesMax;
+  return end;
 }

@@ -145,7 +145,16 @@ describe.skipIf(isMissing)('sidecars', () => {
       cmd: ['wget', '-q', '-O', '-', 'http://web:8080/index.html'],
     };
     const ran = await run({
-      sidecars: [{ ...web, probe: { cmd: ['nc', '-z', '127.0.0.1', '8080'], interval: '50ms' } }],
+      sidecars: [
+        {
+          ...web,
+          probe: {
+            cmd: ['wget', '-q', '-O', '-', 'http://127.0.0.1:8080/'],
+            interval: '50ms',
+            timeout: '10s',
+          },
+        },
+      ],
       pre: [ask],
       cmd: ['true'],
       post: [ask],

@@ -33,6 +33,8 @@ export interface Options {
   task?: Partial<ClaimedTask>;
   mask?: Mask;
   runtime?: ContainerRuntime;
+  /** False: lines are told to `onLine` and forgotten. */
+  keepLines?: boolean;
   /** Called with each line that the attempt says. */
   onLine?: (line: Line) => void;
 }
@@ -77,7 +79,7 @@ export async function run(spec: Partial<ContainerSpec>, options: Options = {}): 
     killGraceMs: options.killGraceMs ?? 1_000,
     heartbeat: async () => {},
     log: recordingLog((line) => {
-      lines.push(line);
+      if (options.keepLines !== false) lines.push(line);
       options.onLine?.(line);
     }),
     mask: options.mask ?? plainMask,

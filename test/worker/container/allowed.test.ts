@@ -1,0 +1,256 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ContainerSpec } from '../../../src/core/spec.ts';
+import { matchesImage, registryHost } from '../../../src/worker/executors/container/allowed.ts';
+import { createArguments } from '../../../src/worker/executors/container/create-arguments.ts';
+import { splitEnvironment } from '../../../src/worker/executors/container/environment.ts';
+import type { ContainerPolicy } from '../../../src/worker/policy.ts';
+import { cli, instance, isMissing, run, said } from './support/attempts.ts';
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'skipjack-mounts-'));
+  for (const name of ['listed', 'listed/inner', 'listed/fixed', 'other']) mkdirSync(join(folder, name));
+  writeFileSync(join(folder, 'listed/file'), 'listed');
+  writeFileSync(join(folder, 'other/file'), 'other');
+  symlinkSync(join(folder, 'other'), join(folder, 'listed/out'));
+  symlinkSync('/run', join(folder, 'listed/run'));
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const bind = (name: string, target = '/mnt') => ({
+  type: 'bind' as const,
+  source: join(folder, name),
+  target,
+});
+
+describe.skipIf(isMissing)('the policy of the worker', () => {
+  const listed = () => ({ mounts: [join(folder, 'listed'), `${join(folder, 'listed/fixed')}:ro`] });
+
+  test.each<
+    [what: string, spec: Partial<ContainerSpec>, policy: () => Partial<ContainerPolicy>, words: string]
+  >([
+    ['another image', {}, () => ({ images: ['registry.local/*'] }), 'does not run the image'],
+    [
+      'an image of a part',
+      { pre: [{ image: 'evil:1' }] },
+      () => ({ images: ['skipjack-test/*'] }),
+      'image evil:1',
+    ],
+    [
+      'too many cpus',
+      { limits: { cpus: 3 } },
+      () => ({ limits: { cpus: 2, memoryBytes: null, pids: null } }),
+      '2 at most',
+    ],
+    [
+      'too much memory',
+      { limits: { memory: '2g' } },
+      () => ({ limits: { cpus: null, memoryBytes: 1024 ** 3, pids: null } }),
+      'bytes of memory',
+    ],
+    ['too many processes', { limits: { pids: 2_000 } }, () => ({}), '1024 at most'],
+    [
+      'a mount where none is listed',
+      { mounts: [{ type: 'bind', source: '/etc', target: '/mnt' }] },
+      () => ({}),
+      '"/etc"',
+    ],
+    ['a large tmpfs', { mounts: [{ type: 'tmpfs', target: '/t', size: '64g' }] }, () => ({}), 'tmpfs'],
+    [
+      'a network that is not listed',
+      { networks: ['backend'] },
+      () => ({ networks: ['frontend'] }),
+      '"backend"',
+    ],
+    [
+      'the network of the host, whatever is listed',
+      { networks: ['host'] },
+      () => ({ networks: ['host'] }),
+      '"host"',
+    ],
+    [
+      'the network of a container',
+      { networks: ['container:x'] },
+      () => ({ networks: ['container:x'] }),
+      'container:x',
+    ],
+    ['GPUs', { gpus: 'all' }, () => ({}), 'GPUs'],
+  ])('refuses %s', async (_, spec, policy, words) => {
+    const { ending } = await run({ cmd: ['true'], ...spec }, { policy: policy() });
+    expect(ending).toMatchObject({ kind: 'failed', retry: false, error: { code: 'not_allowed' } });
+    const { message } = (ending as { error: { message: string } }).error;
+    expect(message).toContain(words);
+    expect(message).toContain('policy of the worker');
+  });
+
+  test('refuses a mount beside a listed source, by name, by dots and by link', async () => {
+    for (const name of [
+      'other',
+      'listed/../other',
+      'listed/out',
+      'listed/out/file',
+      'listed/missing',
+      'lis',
+    ]) {
+      const { ending } = await run({ mounts: [bind(name)], cmd: ['true'] }, { policy: listed() });
+      expect(ending, name).toMatchObject({ kind: 'failed', error: { code: 'not_allowed' } });
+    }
+  });
+
+  test("refuses the runtime's socket, what holds it and what leads to it, whatever is listed", async () => {
+    const policy = { mounts: ['/'] };
+    for (const source of ['/', '/run', '/var/run', '/var/run/docker.sock', join(folder, 'listed/run')]) {
+      const { ending } = await run({ mounts: [{ type: 'bind', source, target: '/mnt' }] }, { policy });
+      expect(ending, source).toMatchObject({ kind: 'failed', error: { code: 'not_allowed' } });
+      expect((ending as { error: { message: string } }).error.message).toContain('socket');
+    }
+  });
+
+  test('mounts what lies in a listed source, and only to read what is listed so', async () => {
+    const spec = {
+      mounts: [
+        bind('listed', '/mnt'),
+        bind('listed/fixed', '/fixed'),
+        { ...bind('listed/inner', '/asked'), read_only: true },
+      ],
+      run: 'cat /mnt/file; echo x > /mnt/written; for p in /fixed /asked; do touch $p/x 2>&1 || echo no; done',
+    };
+    const ran = await run(spec, { policy: listed() });
+    expect(said(ran).join(' ')).toMatch(/^listed.*Read-only.*no.*Read-only.*no$/);
+  });
+
+  test('a tmpfs is free, and not larger than it says', async () => {
+    const { ending } = await run({
+      mounts: [{ type: 'tmpfs', target: '/t', size: '1m' }],
+      user: '1000',
+      run: 'df -k /t | tail -1 | tr -s " " | cut -d" " -f2; touch /t/x',
+    });
+    expect(ending).toMatchObject({ kind: 'completed', output: '1024' });
+  });
+
+  test('no network at all can be asked for, and a listed one is joined', async () => {
+    const none = await run({ networks: ['none'], run: 'ls /sys/class/net' });
+    expect(none.ending).toMatchObject({ kind: 'completed', output: 'lo' });
+    const name = `skipjack-test-${instance}`;
+    cli('network', 'create', name);
+    try {
+      const ran = await run(
+        { networks: [name], run: 'ls /sys/class/net | grep -v lo' },
+        { policy: { networks: [name] } },
+      );
+      expect(ran.ending).toMatchObject({ kind: 'completed', output: 'eth0' });
+    } finally {
+      cli('network', 'rm', name);
+    }
+  });
+
+  test('with sidecars and no network there is one without a way out', async () => {
+    const ran = await run({
+      networks: ['none'],
+      sidecars: [
+        {
+          image: 'skipjack-test/busybox:1',
+          name: 'web',
+          cmd: ['httpd', '-f', '-h', '/etc'],
+          probe: { cmd: ['true'] },
+        },
+      ],
+      run: 'ip route | grep -c default || true; ping -c 1 web >/dev/null 2>&1 && echo reached || nslookup web | grep -c Name',
+    });
+    expect(said(ran)[0]).toBe('0');
+  });
+
+  test.each<[string, Partial<ContainerSpec>]>([
+    ['an image that would be an option', { image: '--privileged' }],
+    ['files that lead out', { files: { '../x': '' } }],
+    ['files of ours', { files: { '/skipjack/input.json': '' } }],
+    ['a volume over everything', { volumes: ['/'] }],
+    ['a volume over what is ours', { volumes: ['/skipjack'] }],
+    ['a volume with options', { volumes: ['/data:/etc'] }],
+    ['a mount with options', { mounts: [{ type: 'tmpfs', target: '/t,exec' }] }],
+    ['a limit that is none', { limits: { pids: -1 } }],
+    [
+      'two sidecars of a name',
+      {
+        sidecars: [
+          { name: 'a', image: 'b' },
+          { name: 'A', image: 'b' },
+        ],
+      },
+    ],
+    ['several lines for the loader', { env: { LD_PRELOAD: 'a\nb' } }],
+    ['a name that is none', { env: { 'a=b': '' } }],
+  ])('%s is refused before anything runs', async (_, spec) => {
+    const { ending } = await run({ cmd: ['true'], ...spec });
+    expect(ending).toMatchObject({ kind: 'failed', retry: false, error: { code: 'container_spec_invalid' } });
+  });
+});
+
+describe('without a runtime', () => {
+  test('a pattern means an image as it was written or in full', () => {
+    expect(matchesImage('busybox', 'busybox')).toBe(true);
+    expect(matchesImage('docker.io/library/*', 'busybox:1')).toBe(true);
+    expect(matchesImage('docker.io/acme/*', 'acme/app')).toBe(true);
+    expect(matchesImage('registry.local/*', 'registry.local.evil/app')).toBe(false);
+    expect(matchesImage('registry.local/*', 'docker.io/registry.local/app')).toBe(false);
+    expect(matchesImage('a.b/*', 'axb/c')).toBe(false);
+  });
+
+  test('the registry is the first part that looks like a host', () => {
+    expect(['a', 'a/b', 'a.b/c', 'localhost/c', 'h:5000/c', 'index.docker.io/a/b'].map(registryHost)).toEqual(
+      ['docker.io', 'docker.io', 'a.b', 'localhost', 'h:5000', 'docker.io'],
+    );
+  });
+
+  test('a container that asks for nothing is hardened', () => {
+    const args = createArguments(
+      { image: 'i', cmd: ['-x'] },
+      {
+        name: 'n',
+        labels: { a: 'b' },
+        limits: { cpus: 1, memoryBytes: 10, pids: 5 },
+        capabilities: [],
+        network: null,
+        alias: null,
+        gpus: null,
+        mounts: [],
+        volumes: [],
+        envNames: ['X'],
+        envFile: null,
+        withStdin: false,
+      },
+    );
+    expect(args).toEqual([
+      'create',
+      '--name=n',
+      '--pull=never',
+      '--label=a=b',
+      '--cap-drop=ALL',
+      '--security-opt=no-new-privileges',
+      '--ipc=private',
+      '--cgroupns=private',
+      '--log-driver=none',
+      '--pids-limit=5',
+      '--cpus=1',
+      '--memory=10',
+      '--memory-swap=10',
+      '--env=X',
+      'i',
+      '-x',
+    ]);
+  });
+
+  test('values go by file, but those of several lines by the environment of the command line', () => {
+    expect(splitEnvironment({ A: '1', B: 'x\ny', SKIPJACK_PART: 'mine' }, { SKIPJACK_PART: 'main' })).toEqual(
+      {
+        file: 'A=1\n',
+        env: { B: 'x\ny', SKIPJACK_PART: 'main' },
+      },
+    );
+  });
+});
