@@ -111,7 +111,20 @@ export { type ErrorCode, errorCatalogue, type Problem, SkipjackError } from './c
 export type { Json } from './core/json.ts';
 export type { InputRule, Plan, PlannedTask } from './core/plan.ts';
 export type { ProcessState } from './core/process.ts';
-export type { Spec } from './core/spec.ts';
+export type { SecretPart, SecretText } from './core/secret-text.ts';
+export type {
+  CommandSpec,
+  ContainerPart,
+  ContainerSpec,
+  HandlerSpec,
+  Limits,
+  Mount,
+  NamedPart,
+  Probe,
+  ScriptSpec,
+  Sidecar,
+  Spec,
+} from './core/spec.ts';
 export type { NewTask, RetryPolicy, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
 /**
  * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
@@ -206,6 +219,40 @@ export { Engine, type EngineOptions, type StartOptions, type ToStart } from './e
 export type { ActiveTask, ProcessHandle } from './engine/process-handle.ts';
 export type { ProcessView } from './engine/read-processes.ts';
 /**
+ * Figures for Prometheus: counters and histograms of what `queue` has settled since, and the live state of the
+ * database. `serveMetrics` puts them on a port; a server has them at `/metrics` by itself.
+ *
+ * @example
+ * import { createMetrics, openDatabase, openQueue, serveMetrics } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const metrics = createMetrics(queue);
+ * console.log(/^skipjack_workers_live \d+$/m.test(await metrics.scrape())); // true
+ * metrics.close();
+ * await queue.close();
+ * await db.close();
+ */
+export { createMetrics, type Metrics } from './metrics/metrics.ts';
+/**
+ * Metrics on a port of their own, on 127.0.0.1 unless `host` says otherwise.
+ *
+ * @example
+ * import { createMetrics, openDatabase, openQueue, serveMetrics } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const metrics = createMetrics(queue);
+ * const server = await serveMetrics({ metrics, port: 0 });
+ * const answer = await fetch(new URL('/metrics', server.url));
+ * console.log(answer.status); // 200
+ * await server.close();
+ * metrics.close();
+ * await queue.close();
+ * await db.close();
+ */
+export { type MetricsServer, serveMetrics } from './metrics/serve.ts';
+/**
  * The queue, in your own OS process: enqueues of many callers travel together, so one costs little.
  *
  * To enqueue inside a transaction of your own, call the SQL function `skipjack.enqueue(jsonb)` in it.
@@ -266,6 +313,48 @@ export { startUpkeep, type Upkeep } from './queue/upkeep.ts';
 export type { AttemptEnded } from './worker/attempt-ended.ts';
 export type { WorkerEvents } from './worker/events.ts';
 /**
+ * The container runtime that answers here, docker or podman, or the one that is named; null if there is none. A
+ * worker that is given it runs tasks with an `image`, and serves the queue `containers`.
+ *
+ * @example
+ * import { findContainerRuntime } from 'skipjack';
+ *
+ * const containerRuntime = await findContainerRuntime(null); // for createWorker({ containerRuntime, … })
+ * console.log(containerRuntime === null || ['docker', 'podman'].includes(containerRuntime.kind)); // true
+ */
+export {
+  type ContainerRuntime,
+  findRuntime as findContainerRuntime,
+} from './worker/executors/container/runtime.ts';
+/**
+ * A way to run attempts, in place of a built-in one: `createWorker({ executors })` takes one for each type of task.
+ *
+ * It ends soon after its `signal` was aborted, says to `log` what the attempt says, and answers how it ended; a throw
+ * is a failure too.
+ *
+ * @example
+ * import { createClient, createHttpTaskSource, createWorker } from 'skipjack';
+ *
+ * const url = 'http://127.0.0.1:3000';
+ * const ended = new AbortController();
+ * const command = async ({ spec }, { log, signal }) => {
+ *   log.say(`would run ${spec.command}`);
+ *   return signal.aborted ? { kind: 'stopped' } : { kind: 'completed', output: spec.args.length };
+ * };
+ * const source = createHttpTaskSource({ url, signal: ended.signal });
+ * const worker = createWorker({ source, queues: ['dry'], executors: { command } });
+ * worker.start();
+ *
+ * const dry = { command: 'rm', args: ['-rf', '/'], queue: 'dry' };
+ * const task = await createClient({ url }).enqueue(dry, { waitMs: 10_000 });
+ * console.log(task.output); // 2
+ *
+ * await worker.stop();
+ * ended.abort();
+ */
+export type { Ending, ExecutionContext, Executor, RunnableTask, Usage } from './worker/executors/executor.ts';
+export type { Executors } from './worker/executors/pick.ts';
+/**
  * Thrown by a handler when trying again is no use: the task fails, whatever its retry policy says.
  *
  * @example
@@ -280,7 +369,30 @@ export type { WorkerEvents } from './worker/events.ts';
  * console.log(refused.code); // account_closed
  */
 export { FinalError, type Handler, type TaskContext } from './worker/handler.ts';
+export type { AttemptLog, LogStream } from './worker/logs/attempt-log.ts';
 export type { WorkerOptions } from './worker/options.ts';
+/**
+ * What a worker allows its tasks when nothing else is said: any command, containers without mounts.
+ *
+ * @example
+ * import { createDatabaseTaskSource, createWorker, defaultPolicy, openDatabase, openQueue } from 'skipjack';
+ *
+ * const db = openDatabase({ url: process.env.DATABASE_URL });
+ * const queue = openQueue(db);
+ * const source = createDatabaseTaskSource(queue, { signal: new AbortController().signal });
+ * const commands = { ...defaultPolicy.commands, allow: ['git', '/usr/bin/ffmpeg'], scripts: false };
+ * const worker = createWorker({ source, policy: { ...defaultPolicy, commands } });
+ * console.log(worker.queues); // default
+ * await queue.close();
+ * await db.close();
+ */
+export {
+  type CommandPolicy,
+  type ContainerPolicy,
+  defaultPolicy,
+  type WorkerPolicy,
+} from './worker/policy.ts';
+export type { Mask, MaskedStream } from './worker/secrets/mask.ts';
 /**
  * The reason with which a handler's `signal` is aborted; its `reason` is `cancelled`, `timed_out`, `lease_lost`
  * or `shutdown`.

@@ -19,7 +19,7 @@ export interface FollowLogOptions {
 }
 
 /** Lines read at once. */
-const pageLines = 500;
+const pageLines = 2_000;
 
 export async function followLog(
   events: EventStream,

@@ -1,5 +1,6 @@
 /** Chunks of logs as JSON, within the bounds of the server: 1,000 lines of 64 KiB, and calls of 8 MiB. */
 import { formatDuration } from '../core/durations.ts';
+import { SkipjackError } from '../core/errors.ts';
 import type { LogChunk, LogLine, LogResult } from '../core/task-source.ts';
 
 const linesMax = 1_000;
@@ -68,15 +69,27 @@ function cutToBytes(text: string, bytesMax: number): string {
   return bytes.toString('utf8', 0, end);
 }
 
-/** What became of each chunk: of several parts, the worst. */
+const overCodes = ['lease_lost', 'already_settled', 'not_found', 'token_mismatch'];
+
+/**
+ * What became of each chunk: of several parts, the worst.
+ *
+ * @throws SkipjackError `invalid_request` when the server refuses one for what is in it: whoever sent several finds
+ * out which. By its numbers what was kept of them counts once.
+ */
 export function mergeLogResults(
   count: number,
   parts: { chunk: number; result: LogChunkResult | undefined }[],
 ): LogResult[] {
   const merged = Array.from({ length: count }, (): LogResult => ({ kind: 'kept' }));
   for (const { chunk, result } of parts) {
-    // Refused for another reason than a full log: whatever it is, to say it again is no use.
-    if (result === undefined || result.code !== undefined) merged[chunk] = { kind: 'lease_lost' };
+    if (result === undefined || (result.code !== undefined && !overCodes.includes(result.code))) {
+      throw new SkipjackError(
+        'invalid_request',
+        `The server does not take lines of a log: ${result?.detail ?? 'it did not say what became of them'}`,
+      );
+    }
+    if (result.code !== undefined) merged[chunk] = { kind: 'lease_lost' };
     else if (result.full && merged[chunk]?.kind === 'kept') merged[chunk] = { kind: 'full' };
   }
   return merged;

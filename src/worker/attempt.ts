@@ -41,9 +41,10 @@ export async function runAttempt(claim: Claim, executor: Executor, parts: Attemp
   }
   disarm();
   const runMs = performance.now() - startedMs;
-  // Lines are taken only while the claim is held: before its outcome is handed over.
-  await parts.log.close();
   const reason = stop.signal.aborted ? (stop.signal.reason as AttemptStopped).reason : null;
+  const logged = parts.log.close();
+  // Lines are taken only while the claim is held: before its outcome is handed over.
+  if (reason !== 'lease_lost') await logged;
   const figures = { timeoutMs: task.timeout_ms, runMs: Math.round(runMs) };
   const outcome = reason === 'lease_lost' ? null : toOutcome(ending, reason, figures);
   if (ending.kind !== 'stopped' || ending.stillRunning === undefined || reason === null)
@@ -69,11 +70,18 @@ async function execute(
   const resolved = await orStopped(resolveSecrets(whole.spec, vault), signal);
   if ('missing' in resolved) return secretsMissing(resolved.missing, vault);
   const { spec, mask } = resolved;
-  const ending = await executor(
-    { ...whole, spec },
-    { signal, killGraceMs, heartbeat, log, mask, progress: (value) => progress(mask.json(value)) },
-  );
-  return masked(ending, mask);
+  const context = { signal, killGraceMs, heartbeat, log, mask };
+  try {
+    const ending = await executor(
+      { ...whole, spec },
+      { ...context, progress: (value) => progress(mask.json(value)) },
+    );
+    return masked(ending, mask);
+  } catch (error) {
+    if (signal.aborted) return { kind: 'stopped' };
+    // Node quotes the arguments that it refuses.
+    return masked(workerFault(error), mask);
+  }
 }
 
 /** An executor masks what it streams; what it says of the end may hold a value all the same. */
@@ -87,8 +95,13 @@ function masked(ending: Ending, mask: Mask): Ending {
       ...(ending.output === undefined ? {} : { output: mask.json(ending.output) }),
     };
   }
-  if (ending.kind === 'stopped' && ending.output === undefined) return ending;
-  return { ...ending, output: mask.json(ending.output ?? null) };
+  if (ending.kind === 'completed') return { ...ending, output: mask.json(ending.output) };
+  const { output, remark } = ending;
+  return {
+    ...ending,
+    ...(output === undefined ? {} : { output: mask.json(output) }),
+    ...(remark === undefined ? {} : { remark: mask.text(remark) }),
+  };
 }
 
 function secretsMissing(names: string[], { description }: Vault): Ending {

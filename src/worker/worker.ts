@@ -23,8 +23,11 @@ import { sweepRegularly } from './sweep.ts';
 /** What this worker cannot run goes back for so long, so that it does not come straight back. */
 const refusedDelayMs = 5_000;
 
+/** How long an attempt that has ended waits for the server to take its last lines. */
+const logCloseMsMax = 5_000;
+
 /** Bounds on the steps of a drain, each after what the attempts themselves may take. */
-const drainMs = { claim: 5_000, kill: 5_000, flush: 10_000, leave: 2_000 } as const;
+const drainMs = { claim: 5_000, kill: 5_000 + logCloseMsMax, flush: 10_000, leave: 2_000 } as const;
 
 /** Claims tasks from a source and runs them. */
 export interface Worker {
@@ -105,6 +108,7 @@ class TaskWorker implements Worker {
     this.#logs = new LogShipper({
       source,
       bytesMax: policy.logBytesMax,
+      closeMsMax: logCloseMsMax,
       onError: (error) => announce('source.failed', { call: 'logs', error }),
     });
     const noteRoom = () => {

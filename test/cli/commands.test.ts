@@ -169,7 +169,7 @@ test('a paused queue is shown so and hands out nothing until it is resumed', asy
   });
   const id = (await ask('enqueue', '--', 'true')).stdout.trim();
   expect(await askJson('queues', 'list')).toMatchObject({
-    data: [{ name: 'default', paused: true, ready: 1 }],
+    data: expect.arrayContaining([expect.objectContaining({ name: 'default', paused: true, ready: 1 })]),
   });
   expect(await askJson('get', id)).toMatchObject({ data: { waiting_for: 'queue "default" is paused' } });
   expect(await ask('queues', 'resume', 'default')).toMatchObject({ code: 0 });
@@ -187,7 +187,7 @@ test('workers and stats show what there is', async ({ ask, askJson }) => {
   await ask('enqueue', '--wait', '30s', '--', 'true');
   expect(await askJson('workers')).toMatchObject({
     code: 0,
-    data: [{ live: true, queues: ['default'], slots: 10 }],
+    data: [{ live: true, queues: expect.arrayContaining(['default']), slots: 10 }],
   });
   expect(await askJson('stats')).toMatchObject({ code: 0, data: { tasks: { completed: 1 } } });
   expect((await ask('workers')).stdout).toMatch(/ yes .* 0\/10 /);

@@ -50,7 +50,6 @@ test.each([
   ],
   [['run'], "missing required argument 'file'"],
   [['run', '-', '--wait-max', 'soon'], '--wait-max "soon" is not a duration'],
-  [['logs', 'x', '--anything'], '"skipjack logs" is not there yet'],
   [['start'], 'Name a published definition'],
   [['fail', 'x', 'y'], "required option '--error <message>' not specified"],
   [['publish', 'a', 'b', '--name', 'x'], '--name is for one file'],

@@ -86,15 +86,21 @@ test('lines are added, listed and followed', async ({ database }) => {
 });
 
 test('a connection that is lost is made again, and goes on behind the last line', async ({ database }) => {
-  const { url, cut } = await startCuttable(database);
-  const client = createClient({ url });
+  const { url, cut, server } = await startCuttable(database);
+  const direct = createClient({ url: server.url });
   const task = await claimed(database);
   const lost: string[] = [];
-  const lines = client.followLogs({ task: task.id }, { onLost: ({ code }) => lost.push(code) });
+  const lines = createClient({ url }).followLogs(
+    { task: task.id },
+    { onLost: ({ code }) => lost.push(code) },
+  );
   const texts: string[] = [];
   for (let round = 1; round <= 3; round += 1) {
-    await client.appendLog(task, [`${round} a`, `${round} b`]);
-    for (let count = 0; count < 2; count += 1) texts.push((await lines.next()).value?.text ?? '');
+    await direct.appendLog(task, [`${round} a`, `${round} b`]);
+    for (let count = 0; count < 2; count += 1) {
+      const { value } = await lines.next();
+      texts.push(value && 'text' in value ? value.text : '');
+    }
     cut();
   }
   await complete(database, task);

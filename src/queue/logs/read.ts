@@ -37,11 +37,12 @@ interface ChunkRow {
   first_line: number;
   at: Date;
   lines: [agoMs: number, stream: LogEntry['stream'], part: string | null, text: string][];
+  /** Of chunks that were looked at. */
   near: number;
 }
 
 /** Chunks looked at for a page. */
-const nearMax = 200;
+const chunksMax = 200;
 /** Of text in a page, but for one longer line. */
 const pageBytesMax = 256 * 1024;
 /** Looks of one page, which may find no line that passes the filter. */
@@ -56,8 +57,11 @@ export async function readLogPage(
   for (let looks = 0; page.hasMore && looks < looksMax; looks += 1) {
     const bytes = page.entries.reduce((sum, { text }) => sum + text.length, 0);
     if (page.entries.length >= limit || bytes >= pageBytesMax) break;
-    const rows = await readChunks(db, subject, page.last, filter, limit - page.entries.length);
-    page.hasMore = takeLines(page, rows, { limit, filter });
+    const wanted = limit - page.entries.length;
+    // A chunk has a line at least.
+    const nearMax = Math.min(wanted, chunksMax);
+    const rows = await readChunks(db, subject, { after: page.last, filter, lines: wanted, nearMax });
+    page.hasMore = takeLines(page, rows, { limit, filter }) || rows[0]?.near === nearMax;
   }
   return page;
 }
@@ -90,16 +94,14 @@ function takeLines(
     }
   }
   const near = rows[0]?.near ?? 0;
-  return rows.length < near || near === nearMax;
+  return rows.length < near;
 }
 
 /** The chunk that the place is in, if it has more lines, and those behind it, as many as `lines` need; at least one, if there is one. */
 async function readChunks(
   db: Database,
   { what, id }: LogSubject,
-  after: LogPlace,
-  { attempt }: LogFilter,
-  lines: number,
+  { after, filter, lines, nearMax }: { after: LogPlace; filter: LogFilter; lines: number; nearMax: number },
 ): Promise<ChunkRow[]> {
   const near = what === 'task' ? nearOfTask : nearOfProcess;
   const { rows } = await db.pool.query<ChunkRow>(
@@ -126,7 +128,7 @@ async function readChunks(
      left join lateral (select name from skipjack.tasks where id = counted.task_id limit 1) as task on true
      where coalesce(counted.lines_before, 0) < $4 and coalesce(counted.bytes_before, 0) < ${pageBytesMax}
      order by counted.within, counted.first_line`,
-    [id, after.within, after.line, lines, attempt ?? null],
+    [id, after.within, after.line, lines, filter.attempt ?? null],
   );
   return rows;
 }

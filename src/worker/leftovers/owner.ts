@@ -12,8 +12,8 @@ const ownerSchema = z.object({
   pid: z.int().positive(),
   startTime: z.int().nullable(),
   task: z.string(),
-  /** The process group that the attempt's program leads; 1 would be everybody's. */
-  group: z.int().min(2),
+  /** The process group that the attempt's program leads; null: none does. 1 would be everybody's. */
+  group: z.int().min(2).nullable(),
   /** Of the group's leader: numbers of groups are given again. */
   groupStartTime: z.int().nullable(),
 });
@@ -39,7 +39,7 @@ export function writeOwner(folder: string, { task, group }: Pick<Owner, 'task' |
     startTime: ownStartTime,
     task,
     group,
-    groupStartTime: readStat(group)?.startTime ?? null,
+    groupStartTime: group === null ? null : (readStat(group)?.startTime ?? null),
   };
   try {
     writeFileSync(join(folder, fileName), JSON.stringify(owner), { mode: 0o600, flag: 'wx' });

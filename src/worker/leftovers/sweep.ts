@@ -38,6 +38,9 @@ export async function sweepLeftovers(): Promise<{ folders: number; killed: numbe
 /** From SIGTERM to SIGKILL: nobody waits for what they would still do. */
 const termGraceMs = 1_000;
 
+/** What a container's attempt keeps for itself: the environment of its parts, which may hold secrets. */
+export const containerFolderPrefix = 'skipjack-container-';
+
 /** At most so many folders in one sweep; the next one takes the rest. */
 const foldersMax = 1_000;
 
@@ -54,7 +57,7 @@ async function findLeftovers(): Promise<Leftover[]> {
   const found: Leftover[] = [];
   const names = await readdir(tmpdir()).catch(() => []);
   for (const name of names) {
-    if (!name.startsWith(exchangeFolderPrefix)) continue;
+    if (!name.startsWith(exchangeFolderPrefix) && !name.startsWith(containerFolderPrefix)) continue;
     const folder = join(tmpdir(), name);
     const status = await lstat(folder).catch(() => undefined);
     if (!status?.isDirectory() || status.uid !== process.geteuid?.()) continue;
@@ -80,6 +83,7 @@ function groupOf(
   { group, groupStartTime }: Owner,
   { carrying, processes }: { carrying: Carrier[]; processes: ProcessStat[] },
 ): number | null {
+  if (group === null) return null;
   const leader = processes.find(({ pid }) => pid === group);
   if (leader !== undefined && groupStartTime !== null)
     return leader.startTime === groupStartTime && leader.group === group ? group : null;

@@ -7,6 +7,7 @@ import { matchesImage, registryHost } from '../../../src/worker/executors/contai
 import { createArguments } from '../../../src/worker/executors/container/create-arguments.ts';
 import { splitEnvironment } from '../../../src/worker/executors/container/environment.ts';
 import type { ContainerPolicy } from '../../../src/worker/policy.ts';
+import { testImage } from '../../support/docker.ts';
 import { cli, instance, isMissing, run, said } from './support/attempts.ts';
 
 let folder: string;
@@ -31,57 +32,40 @@ const bind = (name: string, target = '/mnt') => ({
 describe.skipIf(isMissing)('the policy of the worker', () => {
   const listed = () => ({ mounts: [join(folder, 'listed'), `${join(folder, 'listed/fixed')}:ro`] });
 
-  test.each<
-    [what: string, spec: Partial<ContainerSpec>, policy: () => Partial<ContainerPolicy>, words: string]
-  >([
-    ['another image', {}, () => ({ images: ['registry.local/*'] }), 'does not run the image'],
-    [
-      'an image of a part',
-      { pre: [{ image: 'evil:1' }] },
-      () => ({ images: ['skipjack-test/*'] }),
-      'image evil:1',
-    ],
+  test.each<[string, Partial<ContainerSpec>, Partial<ContainerPolicy>, string]>([
+    ['another image', {}, { images: ['registry.local/*'] }, 'does not run the image'],
+    ['an image of a part', { pre: [{ image: 'evil:1' }] }, { images: ['skipjack-test/*'] }, 'image evil:1'],
     [
       'too many cpus',
       { limits: { cpus: 3 } },
-      () => ({ limits: { cpus: 2, memoryBytes: null, pids: null } }),
+      { limits: { cpus: 2, memoryBytes: null, pids: 64 } },
       '2 at most',
     ],
     [
       'too much memory',
       { limits: { memory: '2g' } },
-      () => ({ limits: { cpus: null, memoryBytes: 1024 ** 3, pids: null } }),
+      { limits: { cpus: null, memoryBytes: 1024 ** 3, pids: 64 } },
       'bytes of memory',
     ],
-    ['too many processes', { limits: { pids: 2_000 } }, () => ({}), '1024 at most'],
+    ['too many processes', { limits: { pids: 2_000 } }, {}, '1024 at most'],
     [
       'a mount where none is listed',
       { mounts: [{ type: 'bind', source: '/etc', target: '/mnt' }] },
-      () => ({}),
+      {},
       '"/etc"',
     ],
-    ['a large tmpfs', { mounts: [{ type: 'tmpfs', target: '/t', size: '64g' }] }, () => ({}), 'tmpfs'],
-    [
-      'a network that is not listed',
-      { networks: ['backend'] },
-      () => ({ networks: ['frontend'] }),
-      '"backend"',
-    ],
-    [
-      'the network of the host, whatever is listed',
-      { networks: ['host'] },
-      () => ({ networks: ['host'] }),
-      '"host"',
-    ],
+    ['a large tmpfs', { mounts: [{ type: 'tmpfs', target: '/t', size: '64g' }] }, {}, 'tmpfs'],
+    ['a network that is not listed', { networks: ['backend'] }, { networks: ['frontend'] }, '"backend"'],
+    ['the network of the host, whatever is listed', { networks: ['host'] }, { networks: ['host'] }, '"host"'],
     [
       'the network of a container',
       { networks: ['container:x'] },
-      () => ({ networks: ['container:x'] }),
+      { networks: ['container:x'] },
       'container:x',
     ],
-    ['GPUs', { gpus: 'all' }, () => ({}), 'GPUs'],
+    ['GPUs', { gpus: 'all' }, {}, 'GPUs'],
   ])('refuses %s', async (_, spec, policy, words) => {
-    const { ending } = await run({ cmd: ['true'], ...spec }, { policy: policy() });
+    const { ending } = await run({ cmd: ['true'], ...spec }, { policy });
     expect(ending).toMatchObject({ kind: 'failed', retry: false, error: { code: 'not_allowed' } });
     const { message } = (ending as { error: { message: string } }).error;
     expect(message).toContain(words);
@@ -150,19 +134,26 @@ describe.skipIf(isMissing)('the policy of the worker', () => {
   });
 
   test('with sidecars and no network there is one without a way out', async () => {
-    const ran = await run({
-      networks: ['none'],
-      sidecars: [
-        {
-          image: 'skipjack-test/busybox:1',
-          name: 'web',
-          cmd: ['httpd', '-f', '-h', '/etc'],
-          probe: { cmd: ['true'] },
+    let internal = '';
+    const ran = await run(
+      {
+        networks: ['none'],
+        sidecars: [
+          { image: testImage, name: 'web', files: { '/www/a': 'A' }, cmd: ['httpd', '-f', '-h', '/www'] },
+        ],
+        run: 'echo up; for i in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://web/a && break; sleep 0.2; done',
+      },
+      {
+        onLine: ({ text }) => {
+          if (text !== 'up') return;
+          const filter = `--filter=label=skipjack.instance=${instance}`;
+          const name = cli('network', 'ls', filter, '--format={{.Name}}');
+          internal = cli('network', 'inspect', name, '--format={{.Internal}}');
         },
-      ],
-      run: 'ip route | grep -c default || true; ping -c 1 web >/dev/null 2>&1 && echo reached || nslookup web | grep -c Name',
-    });
-    expect(said(ran)[0]).toBe('0');
+      },
+    );
+    expect(ran.ending).toMatchObject({ kind: 'completed', output: 'up\nA' });
+    expect(internal).toBe('true');
   });
 
   test.each<[string, Partial<ContainerSpec>]>([

@@ -115,8 +115,9 @@ describe.skipIf(isMissing)('what goes wrong has a name', () => {
       {
         onLine: ({ text }) => {
           if (text !== 'up') return;
-          const name = cli('ps', `--filter=label=skipjack.instance=${instance}`, '--format={{.Names}}');
-          cli('kill', name);
+          const filter = `--filter=label=skipjack.instance=${instance}`;
+          const name = cli('ps', '--all', filter, '--format={{.Names}}');
+          void runtime.run(['kill', name]);
         },
       },
     );

@@ -86,7 +86,7 @@ describe.skipIf(isMissing)('a container is held in bounds', () => {
     const { ending } = await runAndStopAt(
       'full',
       {
-        run: 'trap "" TERM\nwhile sleep 30 & do :; done 2>/dev/null || true\necho full; wait',
+        run: 'trap "" TERM\nsh -c "while :; do sleep 30 & done" 2>/dev/null || true\necho full; exec sleep 30',
         limits: { pids: 16 },
       },
       { killGraceMs: 300 },

@@ -8,18 +8,19 @@ import { parseDuration } from '../../../core/durations.ts';
 import type { NamedPart } from '../../../core/spec.ts';
 import type { ContainerPolicy } from '../../policy.ts';
 import type { Ending, ExecutionContext, Executor, RunnableTask } from '../executor.ts';
-import { checkAllowed } from './allowed.ts';
+import { checkAllowed, partsOf } from './allowed.ts';
 import { type Attempt, newPrefix } from './attempt.ts';
 import { cleanUp } from './cleanup.ts';
+import { splitEnvironment } from './environment.ts';
 import { ContainerFailure, isUnreachable, Stopped, throwIfStopped } from './errors.ts';
 import { checkFileName, takeOutput } from './exchange.ts';
 import { labelsFor, noteRunning } from './labels.ts';
-import { checkMounts } from './mounts.ts';
+import { checkMounts, checkTarget } from './mounts.ts';
 import { makeContainer, type NamedContainer, type PartEnd, runContainer } from './part.ts';
 import { watchProgress } from './progress.ts';
 import { pullImages } from './pull.ts';
 import type { ContainerRuntime } from './runtime.ts';
-import { newSidecars, type Sidecars } from './sidecars.ts';
+import { checkSidecars, newSidecars, type Sidecars } from './sidecars.ts';
 import { makeVolumes } from './volumes.ts';
 
 export interface ContainerExecutorOptions {
@@ -67,8 +68,12 @@ async function prepare(
   const allowed = checkAllowed(spec, policy);
   const { memoryBytes } = allowed.limits;
   const mounts = await checkMounts(spec, policy, { runtime, memoryBytes });
-  for (const part of [spec, ...(spec.pre ?? []), ...(spec.post ?? []), ...(spec.sidecars ?? [])])
+  for (const path of spec.volumes ?? []) checkTarget(path);
+  checkSidecars(spec.sidecars ?? []);
+  for (const part of partsOf(spec)) {
     for (const name of Object.keys(part.files ?? {})) checkFileName(name);
+    splitEnvironment(part.env ?? {}, {});
+  }
   throwIfStopped(context.signal);
   return {
     runtime,

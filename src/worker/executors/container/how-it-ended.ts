@@ -15,6 +15,13 @@ interface State {
 /** docker hears of memory running out and of the end of a container on two ways. */
 const oomLateMs = 150;
 
+// In the words of runc and of crun; their exit codes, 127 and 126, stand for other troubles too.
+const notFound = /executable file.* not found|exec: .*no such file or directory/i;
+const notExecutable =
+  /exec: .*(permission denied|is a directory)|exec format error|open executable: permission denied/i;
+
+const cannotFork = /fork.*resource temporarily unavailable/i;
+
 /** Why a container that ended by itself did not end well. */
 export async function howItEnded(
   attempt: Attempt,
@@ -42,7 +49,8 @@ export async function howItEnded(
       `the container was killed because its memory ran out: ${limit}; ask for more in limits.memory`,
     );
   }
-  if (seen.figures.pidsRefused > 0) {
+  // One that ends at once when it cannot fork may be gone before anybody has looked at its figures.
+  if (seen.figures.pidsRefused > 0 || (pids !== null && cannotFork.test(lastLine(seen.stderr)))) {
     return failure(
       'pids_limit',
       `the container exited with code ${exitCode} after it had reached its limit of ${pids} processes; ask for more in limits.pids`,
@@ -81,12 +89,12 @@ function neverStarted(
   const program = part.run === undefined ? (part.entrypoint?.[0] ?? part.cmd?.[0]) : '/bin/sh';
   const shown = program === undefined ? 'its program' : JSON.stringify(program);
   const where = `in the image ${part.image}`;
-  if (state.ExitCode === 127 || /executable file.*not found|no such file or directory/i.test(said)) {
+  if (notFound.test(said)) {
     return new ContainerFailure('container_command_not_found', `${shown} was not found ${where}: ${said}`, {
       details: { exit_code: 127 },
     });
   }
-  if (state.ExitCode === 126 || /permission denied|exec format error/i.test(said)) {
+  if (notExecutable.test(said)) {
     return new ContainerFailure(
       'container_not_executable',
       `${shown} cannot be executed ${where}: ${said}. Is it a program, for this machine, with the right to execute?`,

@@ -47,7 +47,6 @@ export function newSidecars(attempt: Attempt): Sidecars & { start(): Promise<voi
 async function startAll(attempt: Attempt, started: Started[], exited: AbortController): Promise<void> {
   const sidecars = attempt.spec.sidecars ?? [];
   if (sidecars.length === 0) return;
-  checkNames(sidecars);
   await makeNetwork(attempt);
   for (const [index, sidecar] of sidecars.entries()) {
     const container = await makeContainer(attempt, {
@@ -64,7 +63,8 @@ async function startAll(attempt: Attempt, started: Started[], exited: AbortContr
   await Promise.all(started.map((each) => untilReady(attempt, each, exited.signal)));
 }
 
-function checkNames(sidecars: Sidecar[]): void {
+/** @throws ContainerFailure `container_spec_invalid`. */
+export function checkSidecars(sidecars: Sidecar[]): void {
   const names = new Set<string>();
   for (const { name } of sidecars) {
     if (!/^[a-z0-9]([a-z0-9_.-]{0,61}[a-z0-9])?$/i.test(name))

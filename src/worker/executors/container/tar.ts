@@ -109,6 +109,10 @@ export class FirstEntryReader {
       if (type === 'x' || type === 'g' || type === 'L') {
         this.#headers += 1;
         if (this.#headers > headersMax || bytes > 65_536) return { kind: 'not_a_file' };
+        if (this.#buffer.length < contentAt + bytes) return null;
+        // Of a file so large that its size does not fit into the header.
+        const size = /\d+ size=(\d+)\n/.exec(this.#buffer.toString('latin1', contentAt, contentAt + bytes));
+        if (type === 'x' && size !== null) return { kind: 'too_large', bytes: Number(size[1]) };
         this.#offset = contentAt + Math.ceil(bytes / blockBytes) * blockBytes;
         continue;
       }

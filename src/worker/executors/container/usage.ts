@@ -19,12 +19,12 @@ export interface Sampler {
 }
 
 const root = '/sys/fs/cgroup';
-/** Many containers are over within a second. */
-const soonMs = 100;
-const soonTimes = 20;
+/** Many containers are over within a second; to look takes some files that are read from memory. */
+const soonMs = 25;
+const soonTimes = 40;
 const laterMs = 500;
 /** The group is mostly where the runtimes put it by themselves; if not by then, they are asked. */
-const askAfterTimes = 5;
+const askAfterTimes = 16;
 const askTimesMax = 3;
 
 export function sampleUsage(runtime: ContainerRuntime, id: string): Sampler {

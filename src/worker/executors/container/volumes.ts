@@ -1,12 +1,10 @@
 import { type Attempt, labelArguments } from './attempt.ts';
 import { runtimeFailure, throwIfStopped } from './errors.ts';
 import { make } from './make.ts';
-import { checkTarget } from './mounts.ts';
 
 /** One fresh volume for each shared path. */
 export async function makeVolumes(attempt: Attempt): Promise<void> {
   const paths = [...new Set(attempt.spec.volumes ?? [])];
-  for (const path of paths) checkTarget(path);
   for (const [index, path] of paths.entries()) {
     throwIfStopped(attempt.context.signal);
     const name = `${attempt.prefix}-volume-${index + 1}`;

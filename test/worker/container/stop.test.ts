@@ -1,0 +1,102 @@
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { AttemptStopped } from '../../../src/worker/stop-reason.ts';
+import { testImage } from '../../support/docker.ts';
+import { isMissing, run, runAndStopAt, said } from './support/attempts.ts';
+
+// That nothing is left is looked at after each test.
+describe.skipIf(isMissing)('an attempt that is stopped', () => {
+  test('main gets SIGTERM and time to obey', async () => {
+    const { ending } = await runAndStopAt('up', {
+      run: 'trap "echo bye; exit 0" TERM\necho up\nwhile :; do sleep 0.1; done',
+    });
+    expect(ending).toMatchObject({ kind: 'stopped', output: 'up\nbye' });
+  });
+
+  test('one that ignores SIGTERM is killed after the grace time', async () => {
+    const startedMs = performance.now();
+    const { ending } = await runAndStopAt(
+      'up',
+      { run: 'trap "" TERM\necho up\nwhile :; do sleep 0.1; done' },
+      { killGraceMs: 500 },
+    );
+    expect(ending).toMatchObject({ kind: 'stopped', output: 'up' });
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
+  });
+
+  test('in the middle of pre, with sidecars and volumes, neither main nor post runs', async () => {
+    const ran = await runAndStopAt(
+      'in pre',
+      {
+        volumes: ['/shared'],
+        sidecars: [{ image: testImage, name: 'side', cmd: ['sleep', '60'] }],
+        pre: [{ image: testImage, run: 'echo in pre; sleep 60' }],
+        cmd: ['echo', 'main'],
+        post: [{ image: testImage, cmd: ['echo', 'post'] }],
+      },
+      { killGraceMs: 300 },
+    );
+    expect(ran.ending).toMatchObject({ kind: 'stopped' });
+    expect(said(ran)).toEqual(['pre 1: in pre']);
+  });
+
+  test('in the middle of main, with a post: it does not run', async () => {
+    const ran = await runAndStopAt(
+      'in main',
+      { run: 'echo in main; sleep 60', post: [{ image: testImage, cmd: ['echo', 'post'] }] },
+      { killGraceMs: 300 },
+    );
+    expect(ran.ending).toMatchObject({ kind: 'stopped', output: 'in main' });
+    expect(said(ran)).toEqual(['in main']);
+  });
+
+  test('while a probe is asked again and again', async () => {
+    const ran = await runAndStopAt('side is up', {
+      sidecars: [
+        { image: testImage, name: 'side', run: 'echo side is up; sleep 60', probe: { cmd: ['false'] } },
+      ],
+    });
+    expect(ran.ending).toMatchObject({ kind: 'stopped' });
+  });
+
+  test('while a registry does not answer', async () => {
+    const server = createServer(() => {});
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const image = `127.0.0.1:${(server.address() as AddressInfo).port}/acme/slow:1`;
+    const ran = await runAndStopAt('pulling', { image });
+    expect(ran.ending).toMatchObject({ kind: 'stopped' });
+  });
+
+  test('before it began', async () => {
+    const stop = new AbortController();
+    stop.abort(new AttemptStopped('cancelled'));
+    const ran = await run({ cmd: ['echo', 'main'] }, { signal: stop.signal });
+    expect(ran.ending).toMatchObject({ kind: 'stopped' });
+    expect(ran.lines).toEqual([]);
+  });
+
+  test.each([0, 20, 40, 80, 120, 200, 300])('%i ms after it began', async (ms) => {
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(new AttemptStopped('cancelled')), ms);
+    const { ending } = await run(
+      { volumes: ['/shared'], run: 'sleep 30' },
+      { signal: stop.signal, killGraceMs: 200 },
+    );
+    clearTimeout(timer);
+    expect(ending).toMatchObject({ kind: 'stopped' });
+  });
+
+  test('what had ended by itself stays as it ended', async () => {
+    const stop = new AbortController();
+    const { ending } = await run(
+      { run: 'echo done' },
+      {
+        signal: stop.signal,
+        onLine: ({ text }) => void (text === 'done' && setTimeout(() => stop.abort(), 5_000)),
+      },
+    );
+    expect(ending).toMatchObject({ kind: 'completed', output: 'done' });
+  });
+});
