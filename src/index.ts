@@ -78,6 +78,17 @@ export {
   type MoveOptions,
   type ProcessStart,
 } from './client/client.ts';
+export type {
+  FollowedLine,
+  FollowOptions,
+  LogAppended,
+  LogClient,
+  LogEnd,
+  LogFilter,
+  LogLineView,
+  LogPage,
+  SaidLine,
+} from './client/logs.ts';
 export type { Connection } from './client/request.ts';
 /**
  * A worker's tasks over HTTP, where no database is reached.
@@ -309,7 +320,7 @@ export { createDatabaseTaskSource } from './queue/task-source.ts';
  * await upkeep.stop();
  * await db.close();
  */
-export { startUpkeep, type Upkeep } from './queue/upkeep.ts';
+export { startUpkeep, type Upkeep, type UpkeepOptions } from './queue/upkeep.ts';
 export type { AttemptEnded } from './worker/attempt-ended.ts';
 export type { WorkerEvents } from './worker/events.ts';
 /**

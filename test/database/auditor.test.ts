@@ -2,6 +2,7 @@
 import { describe, expect } from 'vitest';
 import { auditDatabase, auditRules } from '../../src/database/auditor.ts';
 import { cancelProcess } from '../../src/queue/processes/cancel.ts';
+import { createDatabaseTaskSource } from '../../src/queue/task-source.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 import { claimNamed, run, start, taskIdOf } from '../support/processes.ts';
 import { claimOne, complete, enqueue, fail } from '../support/tasks.ts';
@@ -28,7 +29,29 @@ const started = (database: TestDatabase) => start(database, { a: [], b: ['a'] })
 const taskOf = (name: string) => async (database: TestDatabase) =>
   taskIdOf(database, await started(database), name);
 
+const logged = async (database: TestDatabase) => {
+  const id = await enqueue(database);
+  const { token } = await claimOne(database);
+  const said = (text: string) => ({ agoMs: 0, stream: 'stdout', part: null, text }) as const;
+  const source = createDatabaseTaskSource(database.queue, { signal: new AbortController().signal });
+  await source.appendLogs([{ id, token, firstLine: 1, lines: [said('a'), said('b')] }]);
+  await source.appendLogs([{ id, token, firstLine: 3, lines: [said('c')] }]);
+  return id;
+};
+
 const breakages: Record<string, Breakage> = {
+  a_log_is_of_a_claim_that_was: {
+    make: logged,
+    sql: 'update skipjack.task_logs set claim_no = 7 where task_id = $1',
+  },
+  a_log_only_grows: {
+    make: logged,
+    sql: 'update skipjack.task_logs set first_line = 2 where task_id = $1 and first_line = 3',
+  },
+  a_chunk_has_the_lines_it_counts: {
+    make: logged,
+    sql: 'update skipjack.task_logs set line_count = 5 where task_id = $1 and first_line = 3',
+  },
   an_active_task_is_on_the_queue: {
     make: waiting,
     sql: 'delete from skipjack.queue_items where task_id = $1',

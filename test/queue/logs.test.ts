@@ -1,7 +1,6 @@
 /** What the log of a task keeps, in which order, and of whom it takes nothing. */
 import { describe, expect } from 'vitest';
 import type { ClaimedTask, LogLine } from '../../src/core/task-source.ts';
-import { auditDatabase } from '../../src/database/auditor.ts';
 import { inTransaction } from '../../src/database/connection.ts';
 import { deleteTask } from '../../src/queue/delete.ts';
 import { appendLogs } from '../../src/queue/logs/append.ts';
@@ -446,24 +445,4 @@ test('a task source appends by tokens and says which claims are held, and of whi
     held: [false, true, false],
   });
   expect(await findHeld(database.db, [])).toEqual({ instance, held: [] });
-});
-
-describe('the auditor names', () => {
-  const breakages: Record<string, string> = {
-    a_log_is_of_a_claim_that_was: 'update skipjack.task_logs set claim_no = 7 where task_id = $1',
-    a_log_only_grows: 'update skipjack.task_logs set first_line = 2 where task_id = $1 and first_line = 3',
-    a_chunk_has_the_lines_it_counts:
-      'update skipjack.task_logs set line_count = 5 where task_id = $1 and first_line = 3',
-  };
-  for (const [rule, sql] of Object.entries(breakages)) {
-    test(rule, async ({ database }) => {
-      database.skipAudit();
-      const task = await claimed(database);
-      await append(database, task, 1, 'a', 'b');
-      await append(database, task, 3, 'c');
-      await database.sql(sql, [task.id]);
-      const found = await auditDatabase(database.db.pool);
-      expect(found.map((finding) => [finding.rule, finding.subject])).toContainEqual([rule, task.id]);
-    });
-  }
 });
