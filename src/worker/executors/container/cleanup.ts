@@ -62,11 +62,12 @@ export async function listNames(runtime: ContainerRuntime, thing: Thing, label: 
     .filter((line) => line !== '');
 }
 
-const removal: Record<Thing, string[]> = {
-  container: ['rm', '--force', '--volumes'],
-  volume: ['volume', 'rm', '--force'],
-  network: ['network', 'rm'],
-};
+/** The arguments before the names. Kills what still runs: podman would ask it first, and wait for ten seconds. */
+export function removeArguments({ kind }: ContainerRuntime, thing: Thing): string[] {
+  if (thing === 'container')
+    return ['rm', '--force', '--volumes', ...(kind === 'podman' ? ['--time=0'] : [])];
+  return thing === 'volume' ? ['volume', 'rm', '--force'] : ['network', 'rm'];
+}
 
 /** Removes them, with a few tries; adds to `left` what is still there and why. */
 export async function removeThings(
@@ -81,7 +82,9 @@ export async function removeThings(
   for (let tries = 1; tries <= triesMax; tries += 1) {
     const leftMs = until - performance.now();
     if (leftMs <= 0) break;
-    end = await runtime.run([...removal[thing], ...names], { timeoutMs: Math.min(callTimeoutMs, leftMs) });
+    end = await runtime.run([...removeArguments(runtime, thing), ...names], {
+      timeoutMs: Math.min(callTimeoutMs, leftMs),
+    });
     if (isRemoved(end)) return;
     if (tries < triesMax) await pause(Math.min(retryMs * tries, Math.max(0, until - performance.now())));
   }

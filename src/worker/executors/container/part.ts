@@ -8,6 +8,7 @@ import { atMost } from '../../at-most.ts';
 import { outputBytesMax } from '../../storable.ts';
 import { HeadCapture, TailCapture } from '../capture.ts';
 import { type Attempt, privateFolder } from './attempt.ts';
+import { removeArguments } from './cleanup.ts';
 import { createArguments } from './create-arguments.ts';
 import { splitEnvironment } from './environment.ts';
 import { ContainerFailure, runtimeFailure, throwIfStopped } from './errors.ts';
@@ -237,7 +238,7 @@ export async function stopContainer(
     if (await atMost(isAsked ? leftMs : Math.min(signalAgainMs, leftMs), ended)) return;
   }
   // `rm --force` says SIGKILL too, and the container is of no use any more.
-  await runtime.run(['rm', '--force', '--volumes', name], { timeoutMs: 10_000 });
+  await runtime.run([...removeArguments(runtime, 'container'), name], { timeoutMs: 10_000 });
   if (await atMost(afterKillMs, ended)) return;
   cli.kill();
   await atMost(afterKillMs, ended);
