@@ -5,7 +5,16 @@
  * it is not there, the tests that need it are skipped, and say why.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { answers, type ContainerRuntime, findRuntime } from '../../src/worker/executors/container/runtime.ts';
@@ -17,10 +26,30 @@ const file = process.env.SKIPJACK_TEST_CONTAINER_RUNTIME ?? 'docker';
 /** Null: the tests that need it are skipped. */
 export async function findTestRuntime(): Promise<ContainerRuntime | null> {
   const runtime = await findRuntime(file);
+  if (runtime?.kind === 'podman') configurePodman();
   const why = runtime === null || !(await answers(runtime)) ? `${file} does not answer here` : makeImage();
   if (why === null) return runtime;
   console.warn(`container tests are skipped: ${why}`);
   return null;
+}
+
+/**
+ * What Debian's podman needs inside of a machine that is a container itself: runc, and limits that it may set; and
+ * what docker does by itself, to speak to a registry on loopback without TLS.
+ */
+function configurePodman(): void {
+  if (process.env.CONTAINERS_CONF !== undefined) return;
+  const folder = mkdtempSync(join(tmpdir(), 'skipjack-podman-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  const hasRunc = spawnSync('runc', ['--version']).status === 0;
+  const limits = '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n';
+  process.env.CONTAINERS_CONF = join(folder, 'containers.conf');
+  writeFileSync(process.env.CONTAINERS_CONF, `${limits}${hasRunc ? '[engine]\nruntime = "runc"\n' : ''}`);
+  process.env.CONTAINERS_REGISTRIES_CONF = join(folder, 'registries.conf');
+  writeFileSync(
+    process.env.CONTAINERS_REGISTRIES_CONF,
+    '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n',
+  );
 }
 
 /** One call of the command line; its stdout. */

@@ -128,8 +128,9 @@ export function saidBy(stderr: string): string {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !/^(See ['"]|Run ['"]|Usage:)/.test(line));
-  const line =
-    lines.findLast((each) => /^(error|docker|cannot|failed|permission)/i.test(each)) ?? lines.at(-1);
+  const at = lines.findLastIndex((each) => /^(error|docker|cannot|failed|permission)/i.test(each));
+  // "2 errors occurred:" and then what they were.
+  const line = lines[at]?.endsWith(':') ? lines.slice(at, at + 3).join(' ') : (lines[at] ?? lines.at(-1));
   return shorten(
     (line ?? 'it gave no reason').replace(/^(docker: )?(Error: |Error response from daemon: )+/i, ''),
   );
