@@ -40,7 +40,7 @@ export function checkOutputText(text: string): Checked {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    return invalid(`the output is not JSON: ${firstLine(error)}`);
+    return invalid(`the output is not JSON${withoutExcerpt(firstLine(error))}`);
   }
   const problem = findJsonProblem(value);
   if (problem) return invalid(`the output has ${problem.message} at "${problem.pointer}"`);
@@ -57,6 +57,12 @@ export function tooLarge(sentence: string): Checked {
 
 function invalid(message: string): Checked {
   return { ok: false, code: 'output_invalid', message: storableText(message) };
+}
+
+/** What `JSON.parse` says, but for the text that it quotes: that is cut, and no mask finds half a secret in it. */
+function withoutExcerpt(message: string): string {
+  const why = message.replace(/(^|, )(\.\.\.)?".*$/s, '');
+  return why === '' ? '' : `: ${why}`;
 }
 
 function firstLine(error: unknown): string {

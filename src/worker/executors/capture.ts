@@ -1,8 +1,11 @@
 import { storableText } from '../storable.ts';
 
 /**
- * What a program writes, kept within bounds however much it is. Chunks are copied: a chunk keeps the whole
- * buffer alive that it was read into, and a program that writes single bytes makes a million of them.
+ * What a program writes, kept within bounds however much it is. They are bounds of its JSON text, as which it is handed
+ * over, and in which a newline is two bytes.
+ *
+ * Chunks are copied: a chunk keeps the whole buffer alive that it was read into, and a program that writes single bytes
+ * makes a million of them.
  */
 
 /** Room for the mark that says how much was cut. */
@@ -27,17 +30,16 @@ export class HeadCapture {
     this.#keptBytes += chunk.copy(this.#kept, this.#keptBytes, 0, bytes);
   }
 
-  /** At most `bytesMax` bytes of storable text; without its final newline if nothing was cut. */
+  /** Storable text of at most `bytesMax` bytes of JSON; without its final newline if nothing was cut. */
   text(): string {
     const kept = this.#kept.subarray(0, this.#keptBytes);
     // Replacement characters are longer than what they replace: measured again as what it became.
     const text = storableText(kept.toString('utf8'));
-    if (this.#totalBytes <= this.#bytesMax && Buffer.byteLength(text) <= this.#bytesMax) {
+    const whole = Buffer.from(text);
+    if (this.#totalBytes <= this.#bytesMax && jsonBytes(whole) <= this.#bytesMax)
       return text.replace(/\r?\n$/, '');
-    }
-    const room = this.#bytesMax - markBytes;
     // What was cut in the middle by the capture became one replacement character at the very end.
-    const head = cutHead(Buffer.from(text), room).toString('utf8');
+    const head = cutHead(whole, this.#bytesMax - markBytes).toString('utf8');
     return `${head}\n[… cut: ${this.#totalBytes} bytes in all]`;
   }
 }
@@ -66,12 +68,12 @@ export class TailCapture {
     this.#keptBytes += tail.copy(this.#kept, this.#keptBytes);
   }
 
-  /** At most `bytesMax` bytes of storable text; without its final newline. */
+  /** Storable text of at most `bytesMax` bytes of JSON; without its final newline. */
   text(): string {
     const kept = this.#kept.subarray(0, this.#keptBytes);
     const text = storableText(kept.toString('utf8'));
     const whole = Buffer.from(text);
-    if (this.#totalBytes <= this.#bytesMax && whole.length <= this.#bytesMax)
+    if (this.#totalBytes <= this.#bytesMax && jsonBytes(whole) <= this.#bytesMax)
       return text.replace(/\r?\n$/, '');
     const tail = cutTail(whole, this.#bytesMax - markBytes).toString('utf8');
     return `[… cut: ${this.#totalBytes} bytes in all]\n${tail}`.replace(/\r?\n$/, '');
@@ -85,18 +87,37 @@ function withRoomFor(buffer: Buffer, used: number, more: number, bytesMax: numbe
   return larger;
 }
 
-/** At most `bytesMax` bytes from the beginning of valid UTF-8, ending between two characters. */
+/** Of valid UTF-8, as JSON text has it. */
+function jsonBytes(text: Buffer): number {
+  let bytes = 2;
+  for (const byte of text) bytes += bytesInJson(byte);
+  return bytes;
+}
+
+function bytesInJson(byte: number): number {
+  if (byte >= 0x20) return byte === 0x22 || byte === 0x5c ? 2 : 1;
+  // \b, \t, \n, \f and \r have a short form; the others are written as \u001b.
+  return (byte >= 0x08 && byte <= 0x0a) || byte === 0x0c || byte === 0x0d ? 2 : 6;
+}
+
+/** At most `bytesMax` bytes of JSON from the beginning of valid UTF-8, ending between two characters. */
 export function cutHead(text: Buffer, bytesMax: number): Buffer {
-  if (text.length <= bytesMax) return text;
-  let end = bytesMax;
+  let end = 0;
+  for (let left = bytesMax; end < text.length; end += 1) {
+    left -= bytesInJson(text[end] as number);
+    if (left < 0) break;
+  }
   while (end > 0 && isContinuation(text[end])) end -= 1;
   return text.subarray(0, end);
 }
 
-/** At most `bytesMax` bytes from the end of valid UTF-8, beginning between two characters. */
+/** At most `bytesMax` bytes of JSON from the end of valid UTF-8, beginning between two characters. */
 function cutTail(text: Buffer, bytesMax: number): Buffer {
-  if (text.length <= bytesMax) return text;
-  let start = text.length - bytesMax;
+  let start = text.length;
+  for (let left = bytesMax; start > 0; start -= 1) {
+    left -= bytesInJson(text[start - 1] as number);
+    if (left < 0) break;
+  }
   while (isContinuation(text[start])) start += 1;
   return text.subarray(start);
 }

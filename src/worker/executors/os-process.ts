@@ -45,7 +45,8 @@ export type OsProcessEnd =
   /** The operating system did not start it; `code` is its errno. */
   | { kind: 'not_started'; code: string; message: string };
 
-const stderrBytesMax = 65_536;
+/** With the exit code beside it, within the 64 KiB of an error's details. */
+const stderrBytesMax = 64_512;
 
 /** How long a program's children may go on, or hold its stdout open, after the program itself has ended. */
 const leftoversMs = 2_000;

@@ -139,9 +139,14 @@ describe.skipIf(isMissing)('the policy of the worker', () => {
       {
         networks: ['none'],
         sidecars: [
-          { image: testImage, name: 'web', files: { '/www/a': 'A' }, cmd: ['httpd', '-f', '-h', '/www'] },
+          {
+            image: testImage,
+            name: 'web',
+            files: { '/www/a': 'A' },
+            cmd: ['httpd', '-f', '-p', '8080', '-h', '/www'],
+          },
         ],
-        run: 'echo up; for i in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://web/a && break; sleep 0.2; done',
+        run: 'echo up; for i in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://web:8080/a && break; sleep 0.2; done',
       },
       {
         onLine: ({ text }) => {
@@ -152,7 +157,7 @@ describe.skipIf(isMissing)('the policy of the worker', () => {
         },
       },
     );
-    expect(ran.ending).toMatchObject({ kind: 'completed', output: 'up\nA' });
+    expect(ran.ending, JSON.stringify(ran)).toMatchObject({ kind: 'completed', output: 'up\nA' });
     expect(internal).toBe('true');
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { cli, instance, isMissing, place, run, runAndStopAt, said } from './support/attempts.ts';
+import { cli, instance, isMissing, place, run, runAndStopAt, runtime, said } from './support/attempts.ts';
 
 interface Inspected {
   Config: { Labels: Record<string, string>; User: string };
@@ -20,7 +20,12 @@ describe.skipIf(isMissing)('a container is held in bounds', () => {
         policy: { limits: { cpus: 1, memoryBytes: 128 * 1024 * 1024, pids: 64 } },
         onLine: ({ text }) => {
           if (text !== 'up') return;
-          const name = cli('ps', `--filter=label=skipjack.instance=${instance}`, '--format={{.Names}}');
+          const name = cli(
+            'ps',
+            '--all',
+            `--filter=label=skipjack.instance=${instance}`,
+            '--format={{.Names}}',
+          );
           seen = JSON.parse(cli('container', 'inspect', name))[0];
         },
       },
@@ -32,7 +37,8 @@ describe.skipIf(isMissing)('a container is held in bounds', () => {
       Memory: 64 * 1024 * 1024,
       MemorySwap: 64 * 1024 * 1024,
       NanoCpus: 500_000_000,
-      IpcMode: 'private',
+      // podman's word for its own, which others may be made to join.
+      IpcMode: runtime.kind === 'docker' ? 'private' : expect.stringMatching(/^(private|shareable)$/),
       PidMode: expect.stringMatching(/^(private)?$/),
       UTSMode: expect.stringMatching(/^(private)?$/),
       LogConfig: { Type: 'none' },

@@ -69,7 +69,10 @@ export function removeArguments({ kind }: ContainerRuntime, thing: Thing): strin
   return thing === 'volume' ? ['volume', 'rm', '--force'] : ['network', 'rm'];
 }
 
-/** Removes them, with a few tries; adds to `left` what is still there and why. */
+/**
+ * Removes them, with a few tries; adds to `left` what is still there and why. All in one call; after a trouble each by
+ * itself, for podman removes none of several when one of them has gone already.
+ */
 export async function removeThings(
   runtime: ContainerRuntime,
   thing: Thing,
@@ -78,29 +81,32 @@ export async function removeThings(
   left: string[],
 ): Promise<void> {
   if (names.length === 0) return;
+  if (names.length > 1) {
+    if (wentWell(await remove(runtime, thing, names, until))) return;
+    for (const name of names) await removeThings(runtime, thing, [name], until, left);
+    return;
+  }
   let end: CliEnd = { kind: 'timed_out' };
-  for (let tries = 1; tries <= triesMax; tries += 1) {
-    const leftMs = until - performance.now();
-    if (leftMs <= 0) break;
-    end = await runtime.run([...removeArguments(runtime, thing), ...names], {
-      timeoutMs: Math.min(callTimeoutMs, leftMs),
-    });
-    if (isRemoved(end)) return;
+  for (let tries = 1; tries <= triesMax && performance.now() < until; tries += 1) {
+    end = await remove(runtime, thing, names, until);
+    if (wentWell(end) || isGone(end)) return;
     if (tries < triesMax) await pause(Math.min(retryMs * tries, Math.max(0, until - performance.now())));
   }
   const why = end.kind === 'exited' ? saidBy(end.stderr) : 'the runtime did not answer';
   left.push(`${thing} ${names.join(', ')} (${why})`);
 }
 
+function remove(runtime: ContainerRuntime, thing: Thing, names: string[], until: number): Promise<CliEnd> {
+  const timeoutMs = Math.max(1, Math.min(callTimeoutMs, until - performance.now()));
+  return runtime.run([...removeArguments(runtime, thing), ...names], { timeoutMs });
+}
+
+/** docker says "Error" and exits with 0 when one was not there. */
+function wentWell(end: CliEnd): boolean {
+  return end.kind === 'exited' && end.exitCode === 0 && !/^error/im.test(end.stderr);
+}
+
 /** It is as good when there was nothing to remove. */
-function isRemoved(end: CliEnd): boolean {
-  if (end.kind !== 'exited') return false;
-  const troubles = end.stderr
-    .split('\n')
-    .filter((line) => /^error/i.test(line) && !/no such|not found|no container with/i.test(line));
-  return end.exitCode === 0
-    ? troubles.length === 0
-    : end.stderr.trim() !== '' &&
-        troubles.length === 0 &&
-        /no such|not found|no container with/i.test(end.stderr);
+function isGone(end: CliEnd): boolean {
+  return end.kind === 'exited' && /no such|not found|no container with/i.test(end.stderr);
 }

@@ -15,6 +15,9 @@ interface State {
 /** docker hears of memory running out and of the end of a container on two ways. */
 const oomLateMs = 150;
 
+/** Of its memory: what a container that is killed there has died of. */
+const nearlyAll = 0.95;
+
 // In the words of runc and of crun; their exit codes, 127 and 126, stand for other troubles too.
 const notFound = /executable file.* not found|exec: .*no such file or directory/i;
 const notExecutable =
@@ -41,7 +44,7 @@ export async function howItEnded(
   const { memoryBytes, pids } = attempt.allowed.limits;
   const failure = (code: string, message: string) =>
     new ContainerFailure(code, message, { details, exitCode });
-  if (state.OOMKilled) {
+  if (state.OOMKilled || isOutOfMemory(exitCode, seen.figures, memoryBytes)) {
     const limit =
       memoryBytes === null ? 'the machine had no memory left' : `its limit is ${memoryBytes} bytes`;
     return failure(
@@ -65,6 +68,16 @@ export async function howItEnded(
   const how = `the container exited with code ${exitCode}`;
   const last = lastLine(seen.stderr);
   return failure('exit_code', last === '' ? how : `${how}: ${last}`);
+}
+
+/** Podman on version 1 of control groups does not say so itself. */
+function isOutOfMemory(
+  exitCode: number,
+  { isOutOfMemory, memoryPeakBytes = 0 }: Figures,
+  memoryBytes: number | null,
+): boolean {
+  if (isOutOfMemory) return true;
+  return exitCode === 137 && memoryBytes !== null && memoryPeakBytes >= memoryBytes * nearlyAll;
 }
 
 async function readState({ runtime }: Attempt, { name }: Container): Promise<State | ContainerFailure> {

@@ -224,10 +224,11 @@ function firstOf(
 
 /** SIGTERM, `killGraceMs`, SIGKILL; and if the runtime does not answer either, its command line is let go. */
 export async function stopContainer(
-  { runtime, context }: Attempt,
+  attempt: Attempt,
   { name }: Container,
   { ended, cli }: Running,
 ): Promise<void> {
+  const { runtime, context } = attempt;
   const until = performance.now() + context.killGraceMs;
   for (let isAsked = false; performance.now() < until; ) {
     if (!isAsked) {
@@ -238,7 +239,9 @@ export async function stopContainer(
     if (await atMost(isAsked ? leftMs : Math.min(signalAgainMs, leftMs), ended)) return;
   }
   // `rm --force` says SIGKILL too, and the container is of no use any more.
-  await runtime.run([...removeArguments(runtime, 'container'), name], { timeoutMs: 10_000 });
+  const end = await runtime.run([...removeArguments(runtime, 'container'), name], { timeoutMs: 10_000 });
+  if (end.kind === 'exited' && end.exitCode === 0)
+    attempt.containers = attempt.containers.filter((each) => each !== name);
   if (await atMost(afterKillMs, ended)) return;
   cli.kill();
   await atMost(afterKillMs, ended);

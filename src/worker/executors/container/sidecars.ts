@@ -84,7 +84,7 @@ async function onExit(
   if (exited.signal.aborted || attempt.context.signal.aborted) return;
   const name = container.logName ?? '';
   if (exitCode !== 0) {
-    const figures = { pidsRefused: 0 };
+    const figures = { pidsRefused: 0, isOutOfMemory: false };
     const seen = { exitCode, stdout: '', stderr: running.stderr(), figures };
     const cause = await howItEnded(attempt, container, seen);
     if (cause.code !== 'exit_code') {

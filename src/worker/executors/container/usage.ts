@@ -10,6 +10,8 @@ import type { ContainerRuntime } from './runtime.ts';
 export interface Figures extends Usage {
   /** How often a process could not be made because the limit of them was reached. */
   pidsRefused: number;
+  /** The kernel killed a process of it for its memory. */
+  isOutOfMemory: boolean;
 }
 
 export interface Sampler {
@@ -28,7 +30,7 @@ const askAfterTimes = 16;
 const askTimesMax = 3;
 
 export function sampleUsage(runtime: ContainerRuntime, id: string): Sampler {
-  const figures: Figures = { pidsRefused: 0 };
+  const figures: Figures = { pidsRefused: 0, isOutOfMemory: false };
   let group: Group | null = null;
   let times = 0;
   let asked = 0;
@@ -127,6 +129,10 @@ function readInto(figures: Figures, { memory, cpu, pids }: Group): void {
     numberIn(join(memory, 'memory.peak')) ??
     numberIn(join(memory, 'memory.current'));
   if (bytes !== null) figures.memoryPeakBytes = Math.max(figures.memoryPeakBytes ?? 0, bytes);
+  const kills =
+    numberIn(join(memory, 'memory.oom_control'), 'oom_kill') ??
+    numberIn(join(memory, 'memory.events'), 'oom_kill');
+  figures.isOutOfMemory ||= (kills ?? 0) > 0;
   const refused = numberIn(join(pids, 'pids.events'), 'max');
   if (refused !== null) figures.pidsRefused = Math.max(figures.pidsRefused, refused);
 }
