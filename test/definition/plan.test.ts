@@ -130,6 +130,35 @@ test('the environment of the defaults goes only where there is something to run 
   ]);
 });
 
+test('the defaults of containers go only into containers, limits key by key', () => {
+  const plan = planOf(`
+defaults:
+  limits: { cpus: 1, memory: 512m }
+  pull: never
+  networks: [none]
+  registry: { username: me, password: "\${{ secrets.REGISTRY }}" }
+  env: { A: b }
+tasks:
+  - { name: here, run: x }
+  - { name: contained, image: y, limits: { memory: 1g }, networks: [] }
+`);
+  expect(plan.tasks.map(({ spec, queue }) => [queue, spec])).toEqual([
+    ['default', { type: 'run', run: 'x', env: { A: 'b' } }],
+    [
+      'containers',
+      {
+        type: 'container',
+        image: 'y',
+        env: { A: 'b' },
+        networks: [],
+        limits: { cpus: 1, memory: '1g' },
+        registry: { username: 'me', password: '${{ secrets.REGISTRY }}' },
+        pull: 'never',
+      },
+    ],
+  ]);
+});
+
 test('a definition that says nothing of its input takes any; one that says it has none takes none', () => {
   expect(planOf('tasks: [{ name: A }]').input).toBeNull();
   expect(planOf('input: {}\ntasks: [{ name: A }]').input).toEqual({});

@@ -9,6 +9,7 @@ import { findRunningEmbeddedPostgres } from '../../src/database/embedded.ts';
 import { skipjack, startSkipjack, urlOf } from '../cli/support/cli.ts';
 import { answers, makeDirectory } from '../database/fixtures/embedded-scene.ts';
 import { test as databaseTest } from '../support/database.ts';
+import { findTestRuntime, testImage } from '../support/docker.ts';
 import { until } from '../support/program.ts';
 
 const examples = path.resolve(import.meta.dirname, '../examples');
@@ -333,4 +334,34 @@ describe.skipIf(!hasScript)('on a terminal', () => {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: a colour is one.
     expect(screen).not.toMatch(/\u001b\[[\d;]+m/);
   });
+});
+
+test('a definition with containers is refused at once where nothing runs them', async () => {
+  const file = await writeDefinition('tasks: [{ name: Contained, image: busybox, cmd: [echo, hi] }]');
+  const env = { PATH: '/nowhere' };
+  const { code, stderr } = await skipjack(['run', file, '--data', await makeData()], { env });
+  expect(stderr).toContain('The task "Contained" runs in a container, and neither docker nor podman answers');
+  expect(code).toBe(2);
+});
+
+const runtime = await findTestRuntime();
+
+databaseTest.skipIf(runtime === null)('containers and commands in one process', async ({ database }) => {
+  const file = await writeDefinition(`
+input: { word: { type: string, default: tuna } }
+defaults: { limits: { memory: 64m } }
+tasks:
+  - { name: Here, run: 'printf "%s" here' }
+  - name: Contained
+    needs: [Here]
+    image: ${testImage}
+    volumes: [/shared]
+    pre: [{ image: ${testImage}, run: 'echo -n before > /shared/word' }]
+    run: |
+      cat /shared/word
+      sed 's/.*"word":"\\([a-z]*\\)".*"Here":"\\([a-z]*\\)".*/ \\1 \\2/' "$SKIPJACK_INPUT"
+`);
+  const env = { DATABASE_URL: database.url, SKIPJACK_CONTAINER_RUNTIME: runtime?.file ?? '' };
+  const { code, stdout, stderr } = await skipjack(['run', file, '--input', 'word=salmon'], { env });
+  expect([code, stdout], stderr).toEqual([0, '{"Contained":"before salmon here"}\n']);
 });
