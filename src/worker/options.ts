@@ -42,8 +42,8 @@ export interface CheckedOptions extends Required<Omit<WorkerOptions, 'name'>> {
   timeoutGraceMs: number;
 }
 
-/** After killing: until the pipes are read, the group is gone, and the outcome has reached the server. */
-const settleGraceMs = 5_000;
+/** After killing: until pipes are read, containers are gone, the log and the outcome have reached the server. */
+const settleGraceMs = 15_000;
 
 /** Fills in the defaults. @throws RangeError for what a worker cannot work with. */
 export function checkOptions({

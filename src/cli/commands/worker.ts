@@ -29,7 +29,7 @@ import {
 import { prepareWorker } from '../prepare-worker.ts';
 
 /** A drain's own bounds beyond the grace: see worker/worker.ts. */
-const endMsBeyondGrace = 30_000;
+const endMsBeyondGrace = 40_000;
 
 export function workerCommand(): Command {
   const command = new Command('worker')
