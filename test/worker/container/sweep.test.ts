@@ -6,6 +6,7 @@ import { newId } from '../../../src/core/ids.ts';
 import { startOf } from '../../../src/worker/executors/container/labels.ts';
 import { sweepContainers } from '../../../src/worker/executors/container/sweep.ts';
 import { cli, leftovers, testImage } from '../../support/docker.ts';
+import { claimedTask } from '../support/tasks.ts';
 import { container, instance, isMissing, place, run, runtime } from './support/attempts.ts';
 
 /** A database that holds the claims with these tokens. */
@@ -50,9 +51,8 @@ describe.skipIf(isMissing)('the sweep', () => {
     const child = spawn(
       process.execPath,
       [
-        '--import=tsx',
-        join(import.meta.dirname, 'fixtures/attempt.ts'),
-        JSON.stringify({ file: runtime.file, instance, place, spec, token }),
+        join(import.meta.dirname, 'fixtures/attempt.mjs'),
+        JSON.stringify({ file: runtime.file, instance, place, task: claimedTask(spec, { token }) }),
       ],
       { stdio: ['ignore', 'pipe', 'inherit'] },
     );
