@@ -26,7 +26,8 @@ export async function sweepRegularly(
           : await sweepContainers({ runtime: containerRuntime, place: readPlace(), source });
       if (folders + killed + containers > 0) announce('leftovers.removed', { folders, killed, containers });
     } catch (error) {
-      announce('source.failed', { call: 'sweep', error });
+      // Of a worker that has left nobody wants to know.
+      if (!signal.aborted) announce('source.failed', { call: 'sweep', error });
     }
     await sleep(withJitter(intervalMs), undefined, { signal }).catch(() => {});
   }

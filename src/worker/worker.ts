@@ -90,7 +90,6 @@ class TaskWorker implements Worker {
   readonly #loop: ClaimLoop;
   #looping: Promise<void> | undefined;
   #announcing: Promise<void> | undefined;
-  #sweeping: Promise<void> | undefined;
   #forgetStopHints = () => {};
   #stopped: Promise<void> | undefined;
 
@@ -169,7 +168,8 @@ class TaskWorker implements Worker {
       { id: this.id, host: hostname(), pid: process.pid, queues, slots, version },
       { announce, signal: this.#present.signal },
     );
-    this.#sweeping = sweepRegularly(this.#options, { announce, signal: this.#present.signal });
+    // Nobody waits for a sweep: what it leaves the next one finds.
+    void sweepRegularly(this.#options, { announce, signal: this.#present.signal });
     this.#looping = this.#loop.run();
   }
 
@@ -277,7 +277,7 @@ class TaskWorker implements Worker {
     this.#forgetStopHints();
     this.#present.abort();
     // In this order, or a late announcement would put the worker back on the list.
-    await atMost(drainMs.leave, Promise.all([this.#announcing, this.#sweeping]));
+    await atMost(drainMs.leave, this.#announcing ?? Promise.resolve());
     const leaving = source.removeWorker(this.id).catch((error: unknown) => {
       announce('source.failed', { call: 'remove', error });
     });
