@@ -2,6 +2,8 @@ import { isId } from '../core/ids.ts';
 import { findTextProblem, type Json } from '../core/json.ts';
 import type { ProcessState } from '../core/process.ts';
 import type { ProcessContext } from '../core/task-source.ts';
+import { type LogPage, readLogPage } from '../queue/logs/read.ts';
+import type { LogPlace } from '../queue/logs/subject.ts';
 import { cancelProcess } from '../queue/processes/cancel.ts';
 import { deleteProcess } from '../queue/processes/delete.ts';
 import { describeTasks } from '../queue/processes/describe.ts';
@@ -31,6 +33,7 @@ export interface ActiveTask extends ActiveRow {
 
 /** With each come outputs of up to a megabyte. */
 const activeMax = 100;
+const logLinesMax = 1_000;
 
 /** What a timer can hold: 24 days. */
 const waitMsMax = 2_147_483_647;
@@ -98,6 +101,18 @@ export class ProcessHandle {
    */
   async fail(task: string, error: GivenError, options: MoveOptions = {}): Promise<{ repeated: boolean }> {
     return this.#end(task, { kind: 'failed', error: checkError(error) }, options);
+  }
+
+  /**
+   * What its tasks said, in the order in which it was taken: at most a thousand lines, and where the next page begins
+   * (`after`). `hasMore` is false at the end of what has been said so far.
+   */
+  async readLog({ after, limit = logLinesMax }: { after?: LogPlace; limit?: number } = {}): Promise<LogPage> {
+    const subject = { what: 'process', id: this.#askedId() } as const;
+    const lines = Math.min(Math.max(1, limit), logLinesMax);
+    const page = await readLogPage(this.#queue.db, subject, { limit: lines, ...(after ? { after } : {}) });
+    if (page.entries.length === 0) await this.#state();
+    return page;
   }
 
   async isComplete(): Promise<boolean> {

@@ -3,6 +3,7 @@ import { describe, expect } from 'vitest';
 import { newId } from '../../src/core/ids.ts';
 import { ProcessHandle } from '../../src/engine/process-handle.ts';
 import { openQueue } from '../../src/queue/queue.ts';
+import { createDatabaseTaskSource } from '../../src/queue/task-source.ts';
 import { claimNamed, lettersOf, settlementOf, statesOf } from '../support/processes.ts';
 import { loan, oneTask, refusalOf, test } from './support/engine.ts';
 
@@ -433,4 +434,29 @@ describe('waiting for the end', () => {
     await process.cancel();
     expect((await process.waitForEnd({ waitMs: 60_000 })).state).toBe('cancelled');
   });
+});
+
+test('what its tasks said is read page by page, to the end of it', async ({ database, engine }) => {
+  const process = await engine.startProcess({ definition: { tasks: [{ name: 'a' }, { name: 'b' }] } });
+  expect(await process.readLog()).toMatchObject({ entries: [], hasMore: false });
+  const source = createDatabaseTaskSource(database.queue, { signal: new AbortController().signal });
+  for (const name of ['a', 'b']) {
+    const { id, token } = await claimNamed(database, name);
+    const lines = [1, 2].map(
+      (number) => ({ agoMs: 0, stream: 'stdout', part: null, text: `${name}${number}` }) as const,
+    );
+    await source.appendLogs([{ id, token, firstLine: 1, lines }]);
+  }
+  const first = await process.readLog({ limit: 3 });
+  expect([first.entries.map(({ task, text }) => [task, text]), first.hasMore]).toEqual([
+    [
+      ['a', 'a1'],
+      ['a', 'a2'],
+      ['b', 'b1'],
+    ],
+    true,
+  ]);
+  const rest = await process.readLog({ after: first.last });
+  expect([rest.entries.map(({ text }) => text), rest.hasMore]).toEqual([['b2'], false]);
+  expect(await refusalOf(engine.process(newId()).readLog())).toMatchObject({ code: 'not_found' });
 });

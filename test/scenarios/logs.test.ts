@@ -262,6 +262,27 @@ done`,
   await server.program.kill('SIGTERM');
 });
 
+test('what fails after saying much, in lines and quotes, keeps its exit code and the end of what it said over HTTP', async ({
+  database,
+}) => {
+  const server = await startServer(database.url);
+  const worker = await startWorker([], { SKIPJACK_URL: server.url });
+  // In JSON each of its characters is two.
+  const run = `yes '""' | head -n 2000000; yes '""' | head -n 100000 >&2; exit 3`;
+  const tasks = [{ run }, ...(runtime === null ? [] : [{ image: testImage, run }])];
+  for (const task of tasks) {
+    const { id } = await server.client.enqueue(task);
+    const { state, error, exit_code, output } = await server.client.waitForTask(id, { waitMs: 60_000 });
+    expect([state, error?.code, exit_code]).toEqual(['failed', 'exit_code', 3]);
+    expect((error?.details as { stderr: string }).stderr).toMatch(
+      /^\[… cut: 300000 bytes in all\]\n(""\n){1000,}""$/,
+    );
+    expect(output).toMatch(/^""\n/);
+  }
+  await worker.kill('SIGTERM');
+  await server.program.kill('SIGTERM');
+}, 120_000);
+
 test('a task that ends while the server is away keeps its log, or it says what is missing', async ({
   database,
 }) => {

@@ -38,7 +38,7 @@ export function addTaskRoutes(parts: ApiParts): void {
       tag: 'tasks',
       summary: 'Enqueue a task',
       description:
-        'A command, a script, a handler by its name, or only a name: then it waits for whoever claims it. The same `idempotency_key` with the same task answers the task that there is.',
+        'A command, a script, a container, a handler by its name, or only a name: then it waits for whoever claims it. The same `idempotency_key` with the same task answers the task that there is.',
       query: z.strictObject({ wait: waitParameter }),
       body: taskInputSchema,
       bodyExample: { command: 'echo', args: ['hello', 'world'] },

@@ -18,7 +18,7 @@ export function addTorkRoutes({ endpoints, queue, tasks }: ApiParts): void {
       summary: "Enqueue a task, on Tork's path",
       query: z.strictObject({}),
       body: taskInputSchema,
-      bodyExample: { name: 'hello', run: 'echo -n hello world' },
+      bodyExample: { image: 'busybox', cmd: ['echo', '-n', 'hello world'] },
       parseBody: (body) => parseTaskInput(body),
       answers: {
         200: { description: 'The idempotency key had made it before', schema: torkTaskSchema },
