@@ -441,7 +441,7 @@ test('what its tasks said is read page by page, to the end of it', async ({ data
   expect(await process.readLog()).toMatchObject({ entries: [], hasMore: false });
   const source = createDatabaseTaskSource(database.queue, { signal: new AbortController().signal });
   for (const name of ['a', 'b']) {
-    const { id, token } = await claimNamed(database, name);
+    const { id, token } = await claimNamed(database, process.id, name);
     const lines = [1, 2].map(
       (number) => ({ agoMs: 0, stream: 'stdout', part: null, text: `${name}${number}` }) as const,
     );

@@ -274,9 +274,9 @@ test('what fails after saying much, in lines and quotes, keeps its exit code and
     const { id } = await server.client.enqueue(task);
     const { state, error, exit_code, output } = await server.client.waitForTask(id, { waitMs: 60_000 });
     expect([state, error?.code, exit_code]).toEqual(['failed', 'exit_code', 3]);
-    expect((error?.details as { stderr: string }).stderr).toMatch(
-      /^\[… cut: 300000 bytes in all\]\n(""\n){1000,}""$/,
-    );
+    const { stderr = '' } = (error?.details ?? {}) as { stderr?: string };
+    expect(stderr).toMatch(/^\[… cut: 300000 bytes in all\]\n[^]*\n""\n""$/);
+    expect(stderr.length).toBeGreaterThan(30_000);
     expect(output).toMatch(/^""\n/);
   }
   await worker.kill('SIGTERM');
