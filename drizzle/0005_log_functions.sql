@@ -2,6 +2,7 @@
 --
 --   skipjack.lock_logs(uuid[])     whoever adds to these logs, or deletes them, does so one after the other
 --   skipjack.append_logs(jsonb)    chunks of many claims → rows
+--   skipjack.delete_logs()         trigger: logs of tasks that are deleted
 --   view                           log_lines
 
 -- A seed of its own: the advisory locks of claims and definitions are hashes with the seed 0.
@@ -45,30 +46,34 @@ as $$
 declare
   bytes_max constant bigint := 16777216;
   owners uuid[];
-  turns integer;
+  this_turn jsonb;
 begin
-  select array_agg(distinct coalesce(item.process_id, item.task_id)), max(said.turn)
-  into owners, turns
-  from (
-    select task_id, row_number() over (partition by task_id, claim_no) as turn
-    from jsonb_to_recordset(chunks) as chunk (task_id uuid, claim_no integer)
-  ) as said
-  left join lateral (
+  select array_agg(distinct coalesce(item.process_id, item.task_id))
+  into owners
+  from (select distinct task_id from jsonb_to_recordset(chunks) as chunk (task_id uuid)) as said
+  cross join lateral (
     select item.task_id, item.process_id from skipjack.queue_items as item where item.task_id = said.task_id limit 1
-  ) as item on true;
+  ) as item;
 
-  perform skipjack.lock_logs(array_remove(owners, null));
+  perform skipjack.lock_logs(owners);
 
-  for this_turn in 1..coalesce(turns, 0) loop
+  -- Each turn looks at its own chunks only: with a thousand of one claim, all would be read a thousand times.
+  for this_turn in
+    select jsonb_agg(jsonb_build_array(said.place, said.chunk))
+    from (
+      select chunk.value as chunk, chunk.place, row_number() over (
+        partition by (chunk.value ->> 'task_id')::uuid, (chunk.value ->> 'claim_no')::integer order by chunk.place) as turn
+      from jsonb_array_elements(chunks) with ordinality as chunk (value, place)
+    ) as said
+    group by said.turn
+    order by said.turn
+  loop
     return query
     with said as materialized (
-      select numbered.*, jsonb_array_length(numbered.lines) as line_count
-      from (
-        select chunk.*, row_number() over (partition by chunk.task_id, chunk.claim_no order by chunk.place) as turn
-        from rows from (jsonb_to_recordset(chunks) as (task_id uuid, claim_no integer, first_line integer, lines jsonb))
-          with ordinality as chunk (task_id, claim_no, first_line, lines, place)
-      ) as numbered
-      where numbered.turn = this_turn
+      select (given.value ->> 0)::integer as place, chunk.*, jsonb_array_length(chunk.lines) as line_count
+      from jsonb_array_elements(this_turn) as given
+      cross join lateral jsonb_to_record(given.value -> 1)
+        as chunk (task_id uuid, claim_no integer, first_line integer, lines jsonb)
     ), held as materialized (
       select said.place, said.task_id, said.claim_no, item.process_id, item.attempt, said.lines, said.line_count,
         coalesce(last.next_line, 1) as next_line, coalesce(last.bytes_so_far, 0) as bytes_before,
@@ -116,7 +121,7 @@ begin
       where sized.bytes_before < bytes_max
       on conflict do nothing
     )
-    select said.place::integer,
+    select said.place,
       case when held.place is null then 'lease_lost'
         when sized.bytes_before >= bytes_max then 'full'
         else 'kept' end
@@ -129,6 +134,28 @@ $$;
 --> statement-breakpoint
 comment on function skipjack.append_logs(jsonb) is
   'Adds an array of {task_id, claim_no, first_line, lines: [[ago_ms, stream, part, text]]} to the logs of claims; answers for each by its place, from 1, whether it is kept, full or lease_lost.';
+--> statement-breakpoint
+
+-- A trigger, so that a replica which knows nothing of logs leaves none behind either.
+create function skipjack.delete_logs() returns trigger
+language plpgsql
+set plan_cache_mode = force_custom_plan
+as $$
+begin
+  -- A last chunk that is on its way is committed before this, or finds no claim after it.
+  perform skipjack.lock_logs(array(select distinct coalesce(process_id, id) from gone));
+  -- By their places: where it believes that little was ever said, Postgres would rather read all of it.
+  delete from skipjack.task_logs where ctid = any (array(
+    select chunk.ctid from gone
+    cross join lateral (select ctid from skipjack.task_logs where task_id = gone.id offset 0) as chunk));
+  return null;
+end
+$$;
+--> statement-breakpoint
+comment on function skipjack.delete_logs() is 'Deletes the logs of deleted tasks.';
+--> statement-breakpoint
+create trigger a_deleted_task_takes_its_log_along after delete on skipjack.tasks
+  referencing old table as gone for each statement execute function skipjack.delete_logs();
 --> statement-breakpoint
 
 create view skipjack.log_lines as

@@ -54,7 +54,14 @@ const policySchema = z.strictObject({
       runtime: z.string().min(1).optional(),
       images: z.array(z.string().min(1)).optional(),
       mounts: z.array(absolutePath).optional(),
-      networks: z.array(z.string().regex(/^[A-Za-z0-9][\w.-]*$/, 'is not the name of a network')).optional(),
+      networks: z
+        .array(
+          z
+            .string()
+            .regex(/^[A-Za-z0-9][\w.-]*$/, 'is not the name of a network')
+            .refine((name) => name !== 'host', 'is the network of the machine, which no task may use'),
+        )
+        .optional(),
       limits: z
         .strictObject({
           cpus: z.number().min(0.01).max(1_024).optional(),

@@ -117,6 +117,9 @@ export type SettleResult =
   /** The database could not store the values of this one. */
   | { kind: 'invalid'; message: string };
 
+/** What an attempt says of how far it is, as JSON text in UTF-8. The server refuses what is longer. */
+export const progressBytesMax = 1_024;
+
 export interface Lease {
   id: string;
   token: string;

@@ -1,4 +1,7 @@
-/** Deletes the record of a task that has ended, with its attempts, its log, its dead letter and its idempotency key. */
+/**
+ * Deletes the record of a task that has ended, with its attempts, its log, its dead letter and its idempotency key.
+ * The log goes by a trigger (`skipjack.delete_logs`).
+ */
 import { type Database, inTransaction } from '../database/connection.ts';
 
 export type DeleteResult =
@@ -25,12 +28,9 @@ export async function deleteTask(db: Database, taskId: string): Promise<DeleteRe
     if (!rows[0]) return { kind: 'not_found' };
     const { state } = rows[0];
     if (state === 'active' || state === 'pending') return { kind: 'not_ended', state };
-    // A last chunk that is on its way is committed before this, or finds no claim after it.
-    await tx.query('select skipjack.lock_logs(array[$1::uuid])', [taskId]);
     await tx.query(
       `with letter as (delete from skipjack.dead_letters where task_id = $1),
          tries as (delete from skipjack.attempts where task_id = $1),
-         logs as (delete from skipjack.task_logs where task_id = $1),
          keys as (delete from skipjack.idempotency_keys where made_id = $1 and scope = 'task')
        delete from skipjack.tasks where id = $1`,
       [taskId],

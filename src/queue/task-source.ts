@@ -77,7 +77,10 @@ export function createDatabaseTaskSource(queue: Queue, { signal }: { signal: Abo
         const claim = decodeToken(token, id);
         return claim === null ? [] : { index, taskId: id, claimNo: claim.claimNo, firstLine, lines };
       });
-      const answers = await appendLogs(db, ours satisfies ClaimChunk[]);
+      const answers = await appendLogs(db, ours satisfies ClaimChunk[]).catch((error: unknown) => {
+        if (!isConnectionFault(error)) throw error;
+        throw new SkipjackError('database_unreachable', 'The database does not answer.', { cause: error });
+      });
       for (const [place, { index }] of ours.entries()) results[index] = answers[place] as LogResult;
       return results;
     },

@@ -1,9 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { findJsonProblem, type Json } from '../core/json.ts';
-import type { ClaimedTask, Lease } from '../core/task-source.ts';
-
-/** As much of an attempt's word on its progress is taken by the server, as JSON text in UTF-8. */
-export const progressBytesMax = 1_024;
+import { type ClaimedTask, type Lease, progressBytesMax } from '../core/task-source.ts';
 
 /** A claimed task in this worker's hands. The drawing of its phases is in the README. */
 export interface Claim {

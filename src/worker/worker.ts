@@ -272,6 +272,9 @@ class TaskWorker implements Worker {
       await atMost(killGraceMs + drainMs.kill, this.#slots.empty());
     }
     await looped;
+    // Attempts that have ended may still wait for a server that is away to take their last lines.
+    this.#logs.close();
+    await atMost(drainMs.leave, this.#slots.empty());
     await atMost(drainMs.flush, this.#settles.flushed());
     this.#heartbeats.stop();
     this.#forgetStopHints();
@@ -284,6 +287,5 @@ class TaskWorker implements Worker {
     await atMost(drainMs.leave, leaving);
     announce('drain.ended', { unsettled: this.#settles.waiting.size });
     this.#settles.close();
-    this.#logs.close();
   }
 }

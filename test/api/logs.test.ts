@@ -1,5 +1,6 @@
 /** Logs over HTTP: pages, events, and lines from workers of any kind. */
 import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { describe, expect } from 'vitest';
 import { type ReceivedEvent, readEvents } from '../../src/client/event-stream.ts';
 import type { ClaimedTask } from '../../src/core/task-source.ts';
@@ -7,7 +8,7 @@ import { deleteTask } from '../../src/queue/delete.ts';
 import { reapExpiredClaims } from '../../src/queue/reap.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { claimNamed, start } from '../support/processes.ts';
-import { claimOne, complete, enqueue, expireLease } from '../support/tasks.ts';
+import { claimOne, complete, enqueue, expireLease, untilBlocked } from '../support/tasks.ts';
 import { startTestApi, type TestApi, test } from './support/api.ts';
 
 const nowhere = '0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f60';
@@ -341,6 +342,52 @@ describe('adding', () => {
     expect(body.results[2].problems[0].pointer).toBe('/chunks/2/lines/0');
     expect((await api.get(`/v1/tasks/${one.id}/logs`)).body.lines).toHaveLength(2);
     expect((await api.post('/v1/tasks/logs', { chunks: [] })).status).toBe(400);
+  });
+
+  test('chunks of one claim in one call are kept in their order, whoever else sends meanwhile', async ({
+    api,
+    database,
+  }) => {
+    const { sql, connect } = database;
+    const [one, two, mine, noisy] = [
+      await claimed(database),
+      await claimed(database),
+      await claimed(database),
+      await claimed(database),
+    ];
+    const lock = async (...tasks: ClaimedTask[]) => {
+      const holder = await connect();
+      await holder.query('begin');
+      await holder.query('select skipjack.lock_logs($1::uuid[])', [tasks.map(({ id }) => id)]);
+      return () => holder.query('commit');
+    };
+    const sayMany = (task: ClaimedTask, count: number) =>
+      api.post('/v1/tasks/logs', {
+        chunks: Array.from({ length: count }, (_, index) => ({
+          id: task.id,
+          token: task.token,
+          first_line: index + 1,
+          lines: [`line ${index + 1}`],
+        })),
+      });
+    // Whoever shares a statement with the noisy one waits for another replica; what is behind it must not overtake.
+    const unlockNoisy = await lock(noisy);
+    const unlockOthers = await lock(one, two);
+    const calls = [sayMany(one, 1), sayMany(two, 1)];
+    await untilBlocked(database);
+    for (const task of [noisy, mine]) {
+      calls.push(sayMany(task, 700));
+      await setTimeout(200);
+    }
+    await unlockOthers();
+    await setTimeout(500);
+    await unlockNoisy();
+    for (const { body } of await Promise.all(calls))
+      expect(body.results.map(({ kept }: { kept: number }) => kept)).toEqual(body.results.map(() => 1));
+    const [row] = await sql('select count(*)::integer as lines from skipjack.log_lines where task_id = $1', [
+      mine.id,
+    ]);
+    expect(row).toEqual({ lines: 700 });
   });
 
   test('claims that are held are told from those that are not; without any it says which database this is', async ({

@@ -59,6 +59,7 @@ describe('a mistake is told with its place', () => {
     ['commands: { workdir: work }', '/commands/workdir is not an absolute path'],
     ['containers: { limits: { memory: lots } }', '/containers/limits/memory is not a size'],
     ['containers: { networks: ["-x"] }', '/containers/networks/0 is not the name of a network'],
+    ['containers: { networks: [host] }', '/containers/networks/0 is the network of the machine'],
     ['containers: { capabilities: [all] }', '/containers/capabilities/0 is not a capability'],
     ['a: [', 'policy.yaml:1:'],
     ['- 1', 'policy.yaml'],

@@ -42,7 +42,7 @@ const logged = async (database: TestDatabase) => {
 const breakages: Record<string, Breakage> = {
   a_log_is_of_a_claim_that_was: {
     make: logged,
-    sql: 'update skipjack.task_logs set claim_no = 7 where task_id = $1',
+    sql: 'update skipjack.task_logs set claim_no = 7 where task_id = $1 and first_line = 3',
   },
   a_log_only_grows: {
     make: logged,

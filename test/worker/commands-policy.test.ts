@@ -107,6 +107,26 @@ describe('a list of commands', () => {
       retry: false,
     });
   });
+
+  test('nor have its interpreter run something before it', async () => {
+    const folder = await makeFolder();
+    const report = join(folder, 'report');
+    writeFileSync(report, '#!/bin/bash\necho report\n', { mode: 0o755 });
+    const envs: Record<string, string>[] = [
+      { BASH_ENV: `$(touch ${folder}/other)` },
+      { SHELLOPTS: 'xtrace', PS4: `$(touch ${folder}/other)` },
+      { NODE_OPTIONS: '--import=data:text/javascript,0' },
+      { PYTHONPATH: folder },
+      { PERL5OPT: '-Mother' },
+    ];
+    for (const env of envs) {
+      const { ending } = await command(report, [], { allow: [report] }, env);
+      expect(ending).toMatchObject({ error: { code: 'not_allowed' }, retry: false });
+    }
+    expect(existsSync(join(folder, 'other'))).toBe(false);
+    const { ending } = await command(report, [], { allow: [report] }, { NODE_ENV: 'test' });
+    expect(ending).toMatchObject({ kind: 'completed', output: 'report' });
+  });
 });
 
 test('scripts can be forbidden', async () => {

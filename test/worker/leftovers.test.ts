@@ -5,10 +5,11 @@ import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { type Attempt, privateFolder } from '../../src/worker/executors/container/attempt.ts';
 import { exchangeFolderPrefix } from '../../src/worker/executors/exchange-folder.ts';
 import { sweepLeftovers } from '../../src/worker/leftovers/sweep.ts';
 import { readPlace, readStartTime } from '../../src/worker/place.ts';
-import { isAlive, isPidAlive, makeFolder, until } from './support/execution.ts';
+import { execute, isAlive, isPidAlive, makeFolder, until } from './support/execution.ts';
 
 const fixture = join(import.meta.dirname, 'support/executor-process.mjs');
 
@@ -155,6 +156,20 @@ test('a folder that has been nobody’s for two hours is removed, and no link in
   expect(existsSync(join(target, 'kept'))).toBe(true);
 });
 
+test('what an attempt of containers keeps for itself is its worker’s, for as long as that lives', async () => {
+  const attempt = { folder: null, task: { id: 'task' } } as unknown as Attempt;
+  const folder = await privateFolder(attempt);
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'main.env'), 'KEY=secret');
+  makeOld(folder);
+  await sweepLeftovers();
+  expect(existsSync(join(folder, 'main.env'))).toBe(true);
+  // As if its worker had been killed a moment ago.
+  writeFileSync(join(folder, 'owner.json'), JSON.stringify({ ...deadOwner(), group: null }));
+  await sweepLeftovers();
+  expect(existsSync(folder)).toBe(false);
+});
+
 test.skipIf(process.geteuid?.() !== 0)('a folder of another user is left alone, also by root', async () => {
   const { chownSync } = await import('node:fs');
   const theirs = await makeAttemptFolder(deadOwner());
@@ -169,4 +184,15 @@ test('a start time is that of the process which has the pid now', () => {
   expect(readStartTime(process.pid)).toBe(readStartTime(process.pid));
   expect(readStartTime(4_194_305)).toBeNull();
   expect(readPlace()).toMatch(/^[\w-]+$/);
+});
+
+test('folders so deep that their path is too long for the system are removed too', async () => {
+  const run = `
+    folder=$(dirname "$SKIPJACK_OUTPUT")
+    echo "$folder"
+    cd "$folder"
+    for i in $(seq 1500); do mkdir aaaaa && cd -P ./aaaaa || exit 1; done`;
+  const { ending } = await execute({ type: 'run', run });
+  expect(ending).toMatchObject({ kind: 'completed', output: expect.stringContaining(exchangeFolderPrefix) });
+  expect(existsSync((ending as { output: string }).output)).toBe(false);
 });

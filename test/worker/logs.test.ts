@@ -298,10 +298,28 @@ describe('a server that is away', () => {
     expect(count).toBeGreaterThan(100);
     expect(kept(one)).toEqual([
       ...numbered(count),
-      `[… dropped: ${1_000 - count} lines while the server did not answer]`,
+      `[… dropped: ${1_000 - count} lines that the server did not take in time]`,
       'and on',
     ]);
-    expect(kept(two)).toEqual(['[… dropped: 10 lines while the server did not answer]']);
+    expect(kept(two)).toEqual(['[… dropped: 10 lines that the server did not take in time]']);
+  });
+
+  test('that is slow loses nothing of what one attempt may say, be it in the shortest of lines', async () => {
+    begin();
+    const one = attempt();
+    // 16 bytes of its limit are what a line costs at least.
+    const count = 260_001;
+    const stream = one.log.open('stdout');
+    const called = new Promise<void>((resolve) => {
+      server.before = () => resolve();
+    });
+    stream.write(Buffer.from('x\n'));
+    await called;
+    for (let line = 1; line < count; line += 1_000) stream.write(Buffer.from('x\n'.repeat(1_000)));
+    stream.end();
+    await one.log.close();
+    expect(kept(one).find((text) => text.includes('dropped'))).toBeUndefined();
+    expect(kept(one).length).toBe(count);
   });
 
   test('is not asked more often the more attempts wait for it', async () => {

@@ -144,6 +144,20 @@ describe('also hidden is', () => {
     expect(mask.text(String(new URLSearchParams({ key: value })))).toBe('key=***');
   });
 
+  test.each([
+    ['Python, quote', 'wJ/+=%C3%A9', 'wJ/%2B%3D%25C3%25A9'],
+    ['Python, quote', 'a/b c~d', 'a/b%20c~d'],
+    ['Python, quote_plus', 'a/b c~d', 'a%2Fb+c~d'],
+    ['.NET, UrlEncode', 'wJ/+=é', 'wJ%2f%2b%3d%c3%a9'],
+    ['a path', 'ключ/d', '%D0%BA%D0%BB%D1%8E%D1%87/d'],
+    ['PHP, json_encode', 'wJ/é', 'wJ\\/\\u00e9'],
+    ['PHP, json_encode as Unicode', 'wJ/é', 'wJ\\/é'],
+    ['Gson', "abc'=<", 'abc\\u0027\\u003d\\u003c'],
+    ['.NET, JsonSerializer', 'a+"b"é\\', 'a\\u002B\\u0022b\\u0022\\u00E9\\\\'],
+  ])('as %s writes it: %s', (_, secret, written) => {
+    expect(createMask([secret]).text(`<${written}>`)).toBe('<***>');
+  });
+
   test('the value in base64, alone', () => {
     hidden(Buffer.from(value).toString('base64'));
     hidden(Buffer.from(value).toString('base64url'));

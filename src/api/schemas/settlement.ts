@@ -2,12 +2,12 @@
 import { z } from 'zod';
 import type { TaskError } from '../../core/task.ts';
 import { jsonSchema } from '../../core/task-input.ts';
+import { progressBytesMax } from '../../core/task-source.ts';
 import { boundedDuration } from './parameters.ts';
 
 const outputBytesMax = 1024 * 1024;
 const errorMessageBytesMax = 64 * 1024;
 const errorDetailsBytesMax = 64 * 1024;
-const progressBytesMax = 1024;
 
 export const tokenSchema = z
   .string()

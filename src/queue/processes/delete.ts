@@ -1,4 +1,7 @@
-/** Deletes the record of a process that has ended: its tasks with all that belongs to them, its logs, its events, its key. */
+/**
+ * Deletes the record of a process that has ended: its tasks with all that belongs to them, its events, its key. Logs go
+ * with their tasks, by a trigger (`skipjack.delete_logs`).
+ */
 import { hasProcessEnded } from '../../core/process.ts';
 import { type Database, inTransaction } from '../../database/connection.ts';
 import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
@@ -18,8 +21,6 @@ export async function deleteProcess(
     if (!process) return { kind: 'not_found' };
     requireRevision(process, options);
     if (!hasProcessEnded(process.state)) return { kind: 'not_ended', state: process.state };
-    // A last chunk that is on its way is committed before this, or finds no claim after it.
-    await tx.query('select skipjack.lock_logs(array[$1::uuid])', [id]);
     // By their places: where it believes that little ever failed, Postgres would rather read every letter and attempt.
     // They do not move: whoever changes them holds the process.
     await tx.query(
@@ -33,8 +34,6 @@ export async function deleteProcess(
          delete from skipjack.attempts where ctid = any (array(
            select attempt.ctid from gone
            cross join lateral (select ctid from skipjack.attempts where task_id = gone.id offset 0) as attempt))
-       ), logs as (
-         delete from skipjack.task_logs where process_id = $1
        ), events as (
          delete from skipjack.process_events where process_id = $1
        ), inputs as (

@@ -25,15 +25,16 @@ export function commandExecutor(policy: CommandPolicy): Executor {
   };
 }
 
-/** Variables by which the system's loader makes another program of the one that it loads. */
-const loaderVariable = /^(LD|DYLD)_/;
+/** Variables by which the system's loader, or a common interpreter, runs something else than the program named. */
+const hijackingVariable =
+  /^(LD_|DYLD_|BASH_FUNC_|GLIBC_TUNABLES$|GCONV_PATH$|(ENV|BASH_ENV|BASHOPTS|SHELLOPTS|PS4)$|(NODE_OPTIONS|NODE_PATH)$|PYTHON(PATH|HOME|STARTUP|INSPECT|BREAKPOINT|WARNINGS|USERBASE)$|PERL(5LIB|5OPT|5DB|LIB)$|RUBY(OPT|LIB)$|(JAVA_TOOL|JDK_JAVA|_JAVA)_OPTIONS$|CLASSPATH$)/;
 
 async function checkCommand(
   command: string,
   env: Record<string, string>,
   { allow, workdir }: { allow: string[]; workdir: string | null },
 ): Promise<{ file: string; argv0?: string } | { refusal: Ending }> {
-  const loading = Object.keys(env).find((name) => loaderVariable.test(name));
+  const loading = Object.keys(env).find((name) => hijackingVariable.test(name));
   if (loading !== undefined) {
     return refused(`this worker's policy allows only certain commands, and a task may not set ${loading}`);
   }

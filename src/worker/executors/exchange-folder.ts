@@ -111,8 +111,8 @@ export async function removeExchangeFolder({ path }: Pick<ExchangeFolder, 'path'
     const inner = join(path, innerFolder);
     const found = await lstat(inner).catch(() => undefined);
     if (found?.isDirectory() && found.uid !== process.geteuid?.() && !(await removeUsual(inner)))
-      await removeAs(found, inner);
-    await rm(path, { recursive: true, force: true, maxRetries: 2 });
+      await removeTree(inner, found);
+    await removeTree(path);
     return true;
   } catch {
     return false;
@@ -130,21 +130,26 @@ async function removeUsual(path: string): Promise<boolean> {
   }
 }
 
-const removeMsMax = 30_000;
+/** A program may have made a million files. */
+const removeMsMax = 10_000;
 
 /**
- * Removes another user's folder with that user's rights: what still runs of theirs could put a link in the place of a
- * folder while we are on our way into it.
+ * By a program of its own, which can be stopped, and gets into folders whose paths are too long for Node.
+ *
+ * Another user's folder is removed with that user's rights: what still runs of theirs could put a link in the place of
+ * a folder while we are on our way into it.
  */
-async function removeAs({ uid, gid }: { uid: number; gid: number }, path: string): Promise<void> {
+async function removeTree(path: string, owner?: { uid: number; gid: number }): Promise<void> {
   await execa('rm', ['-rf', '--', path], {
-    uid,
-    gid,
+    ...(owner === undefined ? {} : { uid: owner.uid, gid: owner.gid }),
     env: {},
     extendEnv: false,
     stdio: 'ignore',
     reject: false,
     timeout: removeMsMax,
   });
-  await rmdir(path);
+  // The folder itself stands in one that is not theirs.
+  await rmdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+  });
 }

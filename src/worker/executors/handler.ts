@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Json } from '../../core/json.ts';
 import type { TaskError } from '../../core/task.ts';
-import type { TaskSource } from '../../core/task-source.ts';
+import { progressBytesMax, type TaskSource } from '../../core/task-source.ts';
 import { enqueueOnceFor } from '../enqueue-once.ts';
 import { FinalError, type Handler, type TaskContext } from '../handler.ts';
 import { taskLogger } from '../logs/task-logger.ts';
@@ -72,9 +72,6 @@ async function call(
     return { kind: 'failed', error: toTaskError(error), ...final };
   }
 }
-
-/** The server takes no more, and would refuse the heartbeats of others with it. */
-const progressBytesMax = 1_024;
 
 function checkProgress(value: unknown): Json {
   const checked = checkOutput(value);

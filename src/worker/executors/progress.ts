@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { findJsonProblem, type Json } from '../../core/json.ts';
+import { progressBytesMax } from '../../core/task-source.ts';
 import type { ExecutionContext } from './executor.ts';
 
 /**
@@ -9,8 +10,6 @@ import type { ExecutionContext } from './executor.ts';
  */
 
 const lookMs = 1_000;
-
-const progressBytesMax = 1_024;
 
 /** Looks from now on; returns what ends it. */
 export function watchProgress(

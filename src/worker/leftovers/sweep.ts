@@ -2,6 +2,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { privateFolderPrefix } from '../executors/container/attempt.ts';
 import { exchangeFolderPrefix, removeExchangeFolder } from '../executors/exchange-folder.ts';
 import { type Carrier, findCarriers } from '../executors/processes/carriers.ts';
 import { listProcesses } from '../executors/processes/list.ts';
@@ -38,9 +39,6 @@ export async function sweepLeftovers(): Promise<{ folders: number; killed: numbe
 /** From SIGTERM to SIGKILL: nobody waits for what they would still do. */
 const termGraceMs = 1_000;
 
-/** What a container's attempt keeps for itself: the environment of its parts, which may hold secrets. */
-export const containerFolderPrefix = 'skipjack-container-';
-
 /** At most so many folders in one sweep; the next one takes the rest. */
 const foldersMax = 1_000;
 
@@ -57,7 +55,7 @@ async function findLeftovers(): Promise<Leftover[]> {
   const found: Leftover[] = [];
   const names = await readdir(tmpdir()).catch(() => []);
   for (const name of names) {
-    if (!name.startsWith(exchangeFolderPrefix) && !name.startsWith(containerFolderPrefix)) continue;
+    if (!name.startsWith(exchangeFolderPrefix) && !name.startsWith(privateFolderPrefix)) continue;
     const folder = join(tmpdir(), name);
     const status = await lstat(folder).catch(() => undefined);
     if (!status?.isDirectory() || status.uid !== process.geteuid?.()) continue;

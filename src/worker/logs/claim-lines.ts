@@ -63,7 +63,7 @@ export class ClaimLines {
 
   noteDropped(saidMs?: number): void {
     if (this.dropped === 0) return;
-    this.#push(remark(`[… dropped: ${this.dropped} lines while the server did not answer]`, saidMs));
+    this.#push(remark(`[… dropped: ${this.dropped} lines that the server did not take in time]`, saidMs));
     this.dropped = 0;
   }
 

@@ -25,7 +25,10 @@ interface LogShipperOptions {
   bytesMax: number;
   /** Hears of each call that failed. */
   onError: (error: unknown) => void;
-  /** Waiting for the server, of all attempts, in bytes of memory; what comes on top is dropped and counted. */
+  /**
+   * Waiting for the server, of all attempts, in bytes of memory; what comes on top is dropped and counted. By default
+   * all that one attempt may say at once, be it in the shortest of lines, has room.
+   */
   waitingBytesMax?: number;
   /** How long an attempt waits at its end for its lines to be handed over. */
   closeMsMax?: number;
@@ -36,7 +39,8 @@ interface LogShipperOptions {
  *
  * What fails is tried again, under the same numbers, for as long as the attempt waits. A refusal (a SkipjackError with
  * a status of 4xx) is final: the line that it is about is found by sending fewer, and a remark stands in its place. No
- * log holds up another, and none holds up its task for longer than `closeMsMax`.
+ * log holds up another. None holds up its task for longer than `closeMsMax`, but while the server cannot be reached: the
+ * outcome cannot be told then either.
  */
 export class LogShipper {
   readonly #options: Required<LogShipperOptions>;
@@ -48,11 +52,13 @@ export class LogShipper {
   #closed = false;
   /** In a row. */
   #failures = 0;
+  /** The last call did not reach the server, or the server not its database. */
+  #isAway = false;
   #notBeforeMs = 0;
   #wake = () => {};
 
   constructor(options: LogShipperOptions) {
-    this.#options = { waitingBytesMax: 16 * 1024 * 1024, closeMsMax: 10_000, ...options };
+    this.#options = { waitingBytesMax: 48 * 1024 * 1024, closeMsMax: 10_000, ...options };
   }
 
   /** For each claim once, when its attempt begins. */
@@ -106,7 +112,7 @@ export class LogShipper {
       this.#closers.set(claim, resolve);
     });
     this.#start();
-    if (!(await atMost(this.#options.closeMsMax, closed))) this.#end(claim);
+    while (!(await atMost(this.#options.closeMsMax, closed))) if (!this.#isAway) return this.#end(claim);
   }
 
   /** Nothing more of it is sent. */
@@ -200,12 +206,14 @@ export class LogShipper {
     } catch (error) {
       if (this.#closed) return;
       this.#options.onError(error);
+      this.#isAway = isUnreachable(error);
       const claims = parts.map(({ claim }) => claim).filter((claim) => !claim.isOver);
       if (isRefusal(error)) this.#obey(claims, error);
       else this.#putOff(claims);
       return;
     }
     this.#failures = 0;
+    this.#isAway = false;
     for (const [index, { claim }] of parts.entries()) {
       if (claim.isOver) continue;
       if (results[index]?.kind === 'kept') {
@@ -253,6 +261,13 @@ async function withinTime<Value>(call: Promise<Value>): Promise<Value> {
 /** The same again would be refused again. */
 function isRefusal(error: unknown): error is SkipjackError {
   return error instanceof SkipjackError && error.status >= 400 && error.status < 500 && error.status !== 408;
+}
+
+function isUnreachable(error: unknown): boolean {
+  return (
+    error instanceof SkipjackError &&
+    (error.code === 'server_unreachable' || error.code === 'database_unreachable')
+  );
 }
 
 /** It may be one line that the whole call was refused for, or its size. */

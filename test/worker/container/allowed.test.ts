@@ -1,4 +1,12 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -108,6 +116,81 @@ describe.skipIf(isMissing)('the policy of the worker', () => {
     expect(said(ran).join(' ')).toMatch(/^listed.*Read-only.*no.*Read-only.*no$/);
   });
 
+  test('refuses an image by its id where only names are listed', async () => {
+    const id = cli('image', 'inspect', '--format={{.Id}}', testImage).replace('sha256:', '');
+    const { ending } = await run(
+      { image: id.slice(0, 12), cmd: ['true'] },
+      { policy: { images: ['docker.io/library/*'] } },
+    );
+    expect(ending).toMatchObject({ kind: 'failed', error: { code: 'not_allowed' } });
+  });
+
+  test('what a container may not touch in a mount, its files do not reach either, nor by a link of its image', async () => {
+    const owned = join(folder, 'listed/inner/owned');
+    writeFileSync(owned, 'ours');
+    const image = `skipjack-test/links-${instance}:1`;
+    cli(
+      'create',
+      `--name=skipjack-test-${instance}`,
+      '--entrypoint=/bin/sh',
+      testImage,
+      '-c',
+      'ln -s /mnt /a',
+    );
+    cli('start', '--attach', `skipjack-test-${instance}`);
+    cli('commit', `skipjack-test-${instance}`, image);
+    cli('rm', `skipjack-test-${instance}`);
+    try {
+      const specs: Partial<ContainerSpec>[] = [
+        { files: { '/mnt/owned': 'theirs' } },
+        { files: { './owned': 'theirs' }, workdir: '/mnt' },
+        { files: { '/a/owned': 'theirs' }, image },
+        { files: { '/a/new/owned': 'theirs' }, image },
+      ];
+      for (const spec of specs) {
+        const { ending } = await run(
+          { mounts: [bind('listed/inner')], cmd: ['true'], ...spec },
+          { policy: listed() },
+        );
+        expect(ending, JSON.stringify(spec)).toMatchObject({ kind: 'failed' });
+        // podman follows links when it copies, but does not copy into mounts: it fails there by itself.
+        if (runtime.kind === 'docker' || spec.image === undefined)
+          expect(ending, JSON.stringify(spec)).toMatchObject({
+            retry: false,
+            error: { code: 'container_spec_invalid', message: expect.stringContaining('files:') },
+          });
+      }
+      expect(readdirSync(join(folder, 'listed/inner'))).toEqual(['owned']);
+      expect(readFileSync(owned, 'utf8')).toBe('ours');
+    } finally {
+      cli('rmi', image);
+      rmSync(owned);
+    }
+  });
+
+  test('a volume in a mount is refused: the runtime would make a folder for it on this machine', async () => {
+    for (const path of ['/mnt/new', '/mnt']) {
+      const { ending } = await run(
+        { mounts: [bind('listed/inner')], volumes: [path], cmd: ['true'] },
+        { policy: listed() },
+      );
+      expect(ending).toMatchObject({ kind: 'failed', error: { code: 'container_spec_invalid' } });
+    }
+    expect(readdirSync(join(folder, 'listed/inner'))).toEqual([]);
+  });
+
+  test('files lie beside a mount, also in folders that the image does not have', async () => {
+    const { ending } = await run(
+      {
+        mounts: [bind('listed')],
+        files: { '/mnts/new/a': 'A', '/etc/b': 'B' },
+        cmd: ['cat', '/mnts/new/a', '/etc/b', '/mnt/file'],
+      },
+      { policy: listed() },
+    );
+    expect(ending).toMatchObject({ kind: 'completed', output: 'ABlisted' });
+  });
+
   test('a tmpfs is free, and not larger than it says', async () => {
     const { ending } = await run({
       mounts: [{ type: 'tmpfs', target: '/t', size: '1m' }],
@@ -199,6 +282,34 @@ describe('without a runtime', () => {
     expect(matchesImage('registry.local/*', 'registry.local.evil/app')).toBe(false);
     expect(matchesImage('registry.local/*', 'docker.io/registry.local/app')).toBe(false);
     expect(matchesImage('a.b/*', 'axb/c')).toBe(false);
+  });
+
+  test('what may be the id of any image is not taken for a name in a registry', () => {
+    for (const image of ['5436101f3ff8', 'cafe', `sha256:${'a'.repeat(64)}`, 'a'.repeat(64)]) {
+      expect(matchesImage('docker.io/library/*', image), image).toBe(false);
+      expect(matchesImage('*', image), image).toBe(true);
+    }
+    expect(matchesImage('docker.io/library/*', 'cafe:latest')).toBe(true);
+  });
+
+  test('a list of devices is one value to docker', () => {
+    const options = {
+      name: 'n',
+      labels: {},
+      limits: { cpus: null, memoryBytes: null, pids: null },
+      capabilities: [],
+      network: null,
+      alias: null,
+      mounts: [],
+      volumes: [],
+      envNames: [],
+      envFile: null,
+      withStdin: false,
+    };
+    expect(createArguments({ image: 'i' }, { ...options, gpus: 'device=0,1' })).toContain(
+      '--gpus="device=0,1"',
+    );
+    expect(createArguments({ image: 'i' }, { ...options, gpus: 'all' })).toContain('--gpus=all');
   });
 
   test('the registry is the first part that looks like a host', () => {

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { removeThings } from '../../../src/worker/executors/container/cleanup.ts';
 import { findRuntime } from '../../../src/worker/executors/container/runtime.ts';
 import { cli, instance, isMissing, run, runtime, said } from './support/attempts.ts';
 
@@ -135,6 +136,30 @@ describe.skipIf(isMissing)('what goes wrong has a name', () => {
       if (DOCKER_HOST === undefined) delete process.env.DOCKER_HOST;
       else process.env.DOCKER_HOST = DOCKER_HOST;
     }
+  });
+
+  test.skipIf(runtime?.kind !== 'docker')(
+    'a daemon that is not found is not taken for things that are gone',
+    async () => {
+      const { DOCKER_HOST } = process.env;
+      process.env.DOCKER_HOST = 'tcp://127.0.0.1.invalid:1';
+      try {
+        const left: string[] = [];
+        await removeThings(runtime, 'container', ['skipjack-x'], performance.now() + 2_000, left);
+        expect(left).toEqual([expect.stringContaining('skipjack-x')]);
+      } finally {
+        if (DOCKER_HOST === undefined) delete process.env.DOCKER_HOST;
+        else process.env.DOCKER_HOST = DOCKER_HOST;
+      }
+    },
+  );
+
+  test('more arguments than the system takes', async () => {
+    const error = await codeOf({ cmd: Array.from({ length: 40 }, () => 'x'.repeat(100_000)) });
+    expect(error).toMatchObject({
+      code: 'container_spec_invalid',
+      message: expect.stringContaining('"files"'),
+    });
   });
 
   test('a runtime that is not installed is used all the same if it was named, and says so', async () => {

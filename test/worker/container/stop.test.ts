@@ -1,9 +1,14 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { findRuntime } from '../../../src/worker/executors/container/runtime.ts';
 import { AttemptStopped } from '../../../src/worker/stop-reason.ts';
 import { testImage } from '../../support/docker.ts';
-import { isMissing, run, runAndStopAt, said } from './support/attempts.ts';
+import { until } from '../support/execution.ts';
+import { isMissing, run, runAndStopAt, runtime, said } from './support/attempts.ts';
 
 // That nothing is left is looked at after each test.
 describe.skipIf(isMissing)('an attempt that is stopped', () => {
@@ -67,6 +72,34 @@ describe.skipIf(isMissing)('an attempt that is stopped', () => {
     const image = `127.0.0.1:${(server.address() as AddressInfo).port}/acme/slow:1`;
     const ran = await runAndStopAt('pulling', { image });
     expect(ran.ending).toMatchObject({ kind: 'stopped' });
+  });
+
+  test.each([
+    ['whether a sidecar runs', 'State.Running'],
+    ['where a sidecar is', 'NetworkSettings'],
+    ['whether an image is there', 'image inspect'],
+  ])('while the runtime does not say %s', async (_, question) => {
+    const folder = mkdtempSync(join(tmpdir(), 'skipjack-slow-'));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const asked = join(folder, 'asked');
+    const slow = join(folder, 'docker');
+    const script = `case "$*" in *"${question}"*) touch ${asked}; exec sleep 20;; esac\nexec ${runtime.file} "$@"\n`;
+    writeFileSync(slow, `#!/bin/sh\n${script}`, { mode: 0o755 });
+    const stop = new AbortController();
+    const running = run(
+      {
+        cmd: ['true'],
+        pre: [{ image: 'busybox:1', cmd: ['true'] }],
+        sidecars: [{ image: testImage, name: 'side', cmd: ['sleep', '60'], probe: { port: 80 } }],
+        ...(question === 'image inspect' ? {} : { pre: [] }),
+      },
+      { signal: stop.signal, runtime: (await findRuntime(slow)) ?? runtime },
+    );
+    await until('it was asked', () => existsSync(asked));
+    const stoppedMs = performance.now();
+    stop.abort(new AttemptStopped('cancelled'));
+    expect((await running).ending).toMatchObject({ kind: 'stopped' });
+    expect(performance.now() - stoppedMs).toBeLessThan(10_000);
   });
 
   test('before it began', async () => {

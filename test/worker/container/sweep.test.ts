@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { newId } from '../../../src/core/ids.ts';
-import { startOf } from '../../../src/worker/executors/container/labels.ts';
 import { sweepContainers } from '../../../src/worker/executors/container/sweep.ts';
+import { readStartTime } from '../../../src/worker/place.ts';
 import { cli, leftovers, testImage } from '../../support/docker.ts';
 import { claimedTask } from '../support/tasks.ts';
 import { container, instance, isMissing, place, run, runtime } from './support/attempts.ts';
@@ -31,7 +31,7 @@ function leave(labels: Record<string, string>): string {
     'skipjack.worker': 'w',
     'skipjack.place': place,
     'skipjack.pid': String(process.ppid),
-    'skipjack.pid_started': startOf(process.ppid) ?? '',
+    'skipjack.pid_started': String(readStartTime(process.ppid) ?? ''),
     'skipjack.created': String(Date.now() - 60_000),
     ...labels,
   };

@@ -44,8 +44,11 @@ export function matchesImage(pattern: string, image: string): boolean {
     .map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
     .join('.*');
   const whole = new RegExp(`^${source}$`);
-  return whole.test(image) || whole.test(fullName(image));
+  return whole.test(image) || (!mayBeId.test(image) && whole.test(fullName(image)));
 }
+
+/** By its id, or the beginning of it, the runtimes take any image that they have, whatever it is called. */
+const mayBeId = /^(sha256:)?[0-9a-f]+$/i;
 
 /** `busybox` → `docker.io/library/busybox:latest`. */
 function fullName(image: string): string {

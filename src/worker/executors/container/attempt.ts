@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ContainerSpec } from '../../../core/spec.ts';
+import { writeOwner } from '../../leftovers/owner.ts';
 import type { ContainerPolicy } from '../../policy.ts';
 import type { ExecutionContext, RunnableTask } from '../executor.ts';
 import type { Allowed } from './allowed.ts';
@@ -38,8 +39,15 @@ export function newPrefix(taskId: string): string {
   return `skipjack-${taskId.replaceAll('-', '').slice(-8)}-${randomBytes(4).toString('hex')}`;
 }
 
+/** In the folder for temporary files; then six characters. */
+export const privateFolderPrefix = 'skipjack-container-';
+
 export async function privateFolder(attempt: Attempt): Promise<string> {
-  attempt.folder ??= await mkdtemp(join(tmpdir(), 'skipjack-container-'));
+  if (attempt.folder === null) {
+    attempt.folder = await mkdtemp(join(tmpdir(), privateFolderPrefix));
+    // Else a sweep would take it by its age: too late once this worker was killed, too early in a long attempt.
+    writeOwner(attempt.folder, { task: attempt.task.id, group: null });
+  }
   return attempt.folder;
 }
 

@@ -1,7 +1,7 @@
 /** Everything an attempt made is gone before its end is told. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Attempt, removePrivateFolder } from './attempt.ts';
-import { runtimeFailure, saidBy } from './errors.ts';
+import { runtimeFailure, saidBy, saysUnreachable } from './errors.ts';
 import type { CliEnd, ContainerRuntime } from './runtime.ts';
 
 /** A volume or network may be in use for a moment after its container was removed. */
@@ -108,5 +108,6 @@ function wentWell(end: CliEnd): boolean {
 
 /** It is as good when there was nothing to remove. */
 function isGone(end: CliEnd): boolean {
-  return end.kind === 'exited' && /no such|not found|no container with/i.test(end.stderr);
+  if (end.kind !== 'exited' || saysUnreachable(end.stderr)) return false;
+  return /no such|not found|no container with/i.test(end.stderr);
 }

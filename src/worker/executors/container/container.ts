@@ -19,7 +19,7 @@ import { checkMounts, checkTarget } from './mounts.ts';
 import { makeContainer, type NamedContainer, type PartEnd, runContainer } from './part.ts';
 import { watchProgress } from './progress.ts';
 import { pullImages } from './pull.ts';
-import type { ContainerRuntime } from './runtime.ts';
+import { type ContainerRuntime, withMask } from './runtime.ts';
 import { checkSidecars, newSidecars, type Sidecars } from './sidecars.ts';
 import { makeVolumes } from './volumes.ts';
 
@@ -76,7 +76,7 @@ async function prepare(
   }
   throwIfStopped(context.signal);
   return {
-    runtime,
+    runtime: withMask(runtime, context.mask),
     policy,
     task,
     spec,

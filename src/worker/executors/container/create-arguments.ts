@@ -50,7 +50,7 @@ export function createArguments(part: ContainerPart, options: CreateOptions): st
       : [`--memory=${limits.memoryBytes}`, `--memory-swap=${limits.memoryBytes}`]),
     ...(network === null ? [] : [`--network=${network}`]),
     ...(alias === null ? [] : [`--network-alias=${alias}`]),
-    ...(gpus === null ? [] : [`--gpus=${gpus}`]),
+    ...(gpus === null ? [] : [gpusArgument(gpus)]),
     ...options.mounts.map(mountArgument),
     ...options.volumes.map(([name, path]) => `--volume=${name}:${path}:nocopy`),
     ...(envFile === null ? [] : [`--env-file=${envFile}`]),
@@ -70,6 +70,11 @@ function programOf({ run, entrypoint, cmd = [] }: ContainerPart): [string | unde
   if (entrypoint === undefined) return [undefined, ...cmd];
   const [file = '', ...args] = entrypoint;
   return [file, ...args, ...cmd];
+}
+
+/** Quoted, for a list of devices has commas of its own: docker would take the second one for a count. */
+function gpusArgument(gpus: string): string {
+  return gpus.startsWith('device=') ? `--gpus="${gpus}"` : `--gpus=${gpus}`;
 }
 
 function mountArgument(mount: CheckedMount): string {

@@ -65,9 +65,19 @@ export function invalid(what: string): ContainerFailure {
 const unreachablePattern =
   /cannot connect to the docker daemon|error during connect|failed to connect to the docker api|is the docker daemon running|permission denied while trying to connect|cannot connect to podman|unable to connect to podman|connection reset by peer|unexpected eof|dial unix/i;
 
+/** Whether a command failed because its daemon is away; the reasons that it quotes say "no such host", "not found". */
+export function saysUnreachable(stderr: string): boolean {
+  return unreachablePattern.test(stderr);
+}
+
 /** Why a command that should not fail did: the daemon is away, or it did not like what it was asked. */
 export function runtimeFailure(runtime: ContainerRuntime, doing: string, end: CliEnd): ContainerFailure {
   if (end.kind === 'not_started') {
+    if (/\bE2BIG\b/.test(end.message)) {
+      return invalid(
+        'its arguments and variables are together longer than the system gives to a program; put them into "files"',
+      );
+    }
     return new ContainerFailure(
       'container_runtime_unreachable',
       `this worker cannot run ${JSON.stringify(runtime.file)} (${end.message}); install docker or podman where it runs, or set SKIPJACK_CONTAINER_RUNTIME`,
@@ -80,7 +90,7 @@ export function runtimeFailure(runtime: ContainerRuntime, doing: string, end: Cl
     );
   }
   const said = saidBy(end.stderr);
-  if (unreachablePattern.test(end.stderr)) {
+  if (saysUnreachable(end.stderr)) {
     return new ContainerFailure(
       'container_runtime_unreachable',
       `${runtime.kind} cannot be reached from this worker while ${doing}: ${said}. Start its daemon, or let the worker's user use it`,
@@ -95,7 +105,7 @@ export function isUnreachable({ code }: ContainerFailure): boolean {
 
 /** Why a pull failed, told from what the registry is quoted with. */
 export function pullFailure(runtime: ContainerRuntime, image: string, end: CliEnd): ContainerFailure {
-  if (end.kind !== 'exited' || unreachablePattern.test(end.stderr.replaceAll(image, ''))) {
+  if (end.kind !== 'exited' || saysUnreachable(end.stderr.replaceAll(image, ''))) {
     return runtimeFailure(runtime, `pulling ${image}`, end);
   }
   const said = saidBy(end.stderr);

@@ -12,8 +12,10 @@ import type { Attempt } from './attempt.ts';
 import { scriptPath } from './create-arguments.ts';
 import { invalid, runtimeFailure } from './errors.ts';
 import { make } from './make.ts';
+import { checkOutsideMounts } from './outside-mounts.ts';
 import type { ContainerRuntime } from './runtime.ts';
-import { type FirstEntry, FirstEntryReader, packTar, type TarEntry } from './tar.ts';
+import { takeFile } from './take-file.ts';
+import { packTar, type TarEntry } from './tar.ts';
 
 export const exchangeVariables = {
   SKIPJACK_INPUT: '/skipjack/input.json',
@@ -23,8 +25,6 @@ export const exchangeVariables = {
 
 /** Of what a task says about how far it is. */
 const progressBytesMax = 1_024;
-
-const copyTimeoutMs = 30_000;
 
 /** Puts a part's input, script and files into its container. */
 export async function putFiles(attempt: Attempt, container: string, part: ContainerPart): Promise<void> {
@@ -53,8 +53,14 @@ async function fileEntries(attempt: Attempt, container: string, part: ContainerP
   for (const [name] of files) checkFileName(name);
   const isRelative = files.some(([name]) => !name.startsWith('/'));
   const workdir = isRelative ? (part.workdir ?? (await imageWorkdir(attempt, container))) : '/';
-  return files.map(([name, content]) => ({
-    name: inTar(name.startsWith('/') ? name : `${workdir}/${name}`),
+  const named = files.map(([name, content]) => ({
+    path: normalize(name.startsWith('/') ? name : `/${workdir}/${name}`),
+    content,
+  }));
+  const paths = named.map(({ path }) => path);
+  await checkOutsideMounts(attempt, container, paths);
+  return named.map(({ path, content }) => ({
+    name: inTar(path),
     // A script may be called by its name.
     mode: content.startsWith('#!') ? 0o755 : 0o644,
     content,
@@ -86,7 +92,7 @@ function inTar(path: string): string {
 export async function takeOutput(runtime: ContainerRuntime, container: string): Promise<Checked | undefined> {
   const entry = await takeFile(runtime, container, exchangeVariables.SKIPJACK_OUTPUT, outputBytesMax);
   if (entry === null) return undefined;
-  if (entry.kind === 'not_a_file') return unreadable('it is not a regular file');
+  if (entry.kind === 'not_a_file' || entry.kind === 'link') return unreadable('it is not a regular file');
   if (entry.kind === 'too_large') return tooLarge(`$SKIPJACK_OUTPUT has ${entry.bytes} bytes`);
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(entry.content);
@@ -107,40 +113,4 @@ export async function takeProgress(runtime: ContainerRuntime, container: string)
   if (entry?.kind !== 'file') return undefined;
   const checked = checkOutputText(entry.content.toString('utf8'));
   return checked.ok ? checked.value : undefined;
-}
-
-/** A file of a container as it is now; null: there is none. */
-async function takeFile(
-  runtime: ContainerRuntime,
-  container: string,
-  path: string,
-  bytesMax: number,
-): Promise<FirstEntry | null> {
-  const cli = runtime.start(['cp', `${container}:${path}`, '-']);
-  const timer = setTimeout(() => cli.kill(), copyTimeoutMs);
-  const reader = new FirstEntryReader(bytesMax);
-  let entry: FirstEntry | null = null;
-  let stderr = '';
-  cli.stdout.on('data', (chunk: Buffer) => {
-    if (entry !== null) return;
-    entry = reader.push(chunk);
-    // A folder or a large file would go on for as long as it likes.
-    if (entry !== null && entry.kind !== 'file') cli.kill();
-  });
-  cli.stderr.on('data', (chunk: Buffer) => {
-    if (stderr.length < 65_536) stderr += chunk.toString('utf8');
-  });
-  const end = await cli.ended;
-  clearTimeout(timer);
-  if (entry !== null) return entry;
-  if (
-    end.kind === 'exited' &&
-    /could not find the file|no such file|not be found|could not be found/i.test(stderr)
-  )
-    return null;
-  throw runtimeFailure(
-    runtime,
-    'copying the output out of the container',
-    end.kind === 'exited' ? { ...end, stdout: '', stderr } : end,
-  );
 }

@@ -93,12 +93,13 @@ async function readState({ runtime }: Attempt, { name }: Container): Promise<Sta
 }
 
 function neverStarted(
-  { runtime }: Attempt,
+  { runtime, context }: Attempt,
   { part }: Container,
   state: State,
   seen: { exitCode: number; stderr: string },
 ): ContainerFailure {
-  const said = saidBy(state.Error || seen.stderr);
+  // Hidden before it is cut.
+  const said = saidBy(context.mask.text(state.Error || seen.stderr));
   const program = part.run === undefined ? (part.entrypoint?.[0] ?? part.cmd?.[0]) : '/bin/sh';
   const shown = program === undefined ? 'its program' : JSON.stringify(program);
   const where = `in the image ${part.image}`;

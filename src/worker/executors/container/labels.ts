@@ -1,7 +1,7 @@
 /**
  * Labels on all that an attempt makes, by which its leftovers are found whatever happened to the worker that made them.
  */
-import { readFileSync } from 'node:fs';
+import { readStartTime } from '../../place.ts';
 import type { RunnableTask } from '../executor.ts';
 
 export interface Labels {
@@ -12,7 +12,7 @@ export interface Labels {
   /** The machine, and the pid namespace in it, where `pid` means something. */
   'skipjack.place': string;
   'skipjack.pid': string;
-  /** When that OS process was started, as its system counts: pids are given again. */
+  /** When that OS process was started, as its system counts: pids are given again. Empty where it does not tell. */
   'skipjack.pid_started': string;
   /** Milliseconds of Unix time, by the worker's clock. */
   'skipjack.created': string;
@@ -29,29 +29,9 @@ export function labelsFor(
     'skipjack.worker': worker,
     'skipjack.place': place,
     'skipjack.pid': String(process.pid),
-    'skipjack.pid_started': startOf(process.pid) ?? '',
+    'skipjack.pid_started': String(readStartTime(process.pid) ?? ''),
     'skipjack.created': String(Date.now()),
   };
-}
-
-/** When an OS process was started; null: there is none of this pid. Where the system does not tell: an empty text. */
-export function startOf(pid: number): string | null {
-  if (process.platform === 'linux') {
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      // pid (name) state parent …; the name may hold spaces and parentheses. A zombie makes nothing any more.
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? '');
-    } catch {
-      return null;
-    }
-  }
-  try {
-    process.kill(pid, 0);
-    return '';
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM' ? '' : null;
-  }
 }
 
 /** Tokens of the attempts that run in this OS process: nobody here sweeps what is theirs. */

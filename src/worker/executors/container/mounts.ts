@@ -37,6 +37,13 @@ export async function checkMounts(
         : await checkBind(mount, policy.mounts, runtime),
     );
   }
+  for (const path of spec.volumes ?? []) {
+    const around = checked.find(
+      ({ type, target }) => type === 'bind' && lies(resolve(path), resolve(target)),
+    );
+    // The runtime would make a folder for it in the one of this machine, and leave it there.
+    if (around !== undefined) throw invalid(`volumes: ${path} lies in what is mounted at ${around.target}`);
+  }
   return checked;
 }
 

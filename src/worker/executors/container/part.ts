@@ -49,7 +49,8 @@ export interface PartEnd {
   figures: Figures;
 }
 
-const stderrBytesMax = 65_536;
+/** With the exit code beside it, within the 64 KiB of an error's details. */
+const stderrBytesMax = 64_512;
 
 /** Once a container is killed: for the command line to say that it has ended. */
 const afterKillMs = 2_000;

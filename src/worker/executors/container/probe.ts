@@ -39,13 +39,12 @@ async function tryCommand(
   return 'its probe did not end in time';
 }
 
-async function addressOf({ runtime, network }: Attempt, { name }: Container): Promise<string | null> {
-  const end = await runtime.run([
-    'container',
-    'inspect',
-    '--format={{json .NetworkSettings.Networks}}',
-    name,
-  ]);
+async function addressOf(
+  { runtime, network, context }: Attempt,
+  { name }: Container,
+): Promise<string | null> {
+  const args = ['container', 'inspect', '--format={{json .NetworkSettings.Networks}}', name];
+  const end = await runtime.run(args, { signal: context.signal });
   if (end.kind !== 'exited' || end.exitCode !== 0) return null;
   const networks = JSON.parse(end.stdout) as Record<string, { IPAddress?: string }>;
   return networks[network ?? '']?.IPAddress || null;

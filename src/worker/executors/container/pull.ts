@@ -21,7 +21,8 @@ export async function pullImages(attempt: Attempt): Promise<void> {
     if (spec.pull === 'always') {
       await pullImage(attempt, image);
     } else if (images.length > 1) {
-      const end = await runtime.run(['image', 'inspect', '--format={{.Id}}', image]);
+      const { signal } = attempt.context;
+      const end = await runtime.run(['image', 'inspect', '--format={{.Id}}', image], { signal });
       if (end.kind === 'exited' && end.exitCode !== 0 && isMissing(end.stderr))
         await getMissing(attempt, image);
     }

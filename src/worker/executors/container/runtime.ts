@@ -3,6 +3,7 @@
  * whatever daemon the machine's owner has set up (contexts, TLS, ssh, rootless).
  */
 import { execa } from 'execa';
+import type { Mask } from '../../secrets/mask.ts';
 import { watchGroup } from '../process-group.ts';
 
 export interface ContainerRuntime {
@@ -73,6 +74,20 @@ export async function findRuntime(wanted: string | null): Promise<ContainerRunti
 export async function answers(runtime: ContainerRuntime): Promise<boolean> {
   const end = await runtime.run(['ps', '--quiet', '--last=1'], { timeoutMs: 10_000 });
   return end.kind === 'exited' && end.exitCode === 0;
+}
+
+/**
+ * The same runtime, with the values of secrets hidden in what it complains of. At once: sentences are made of it that
+ * are cut, and no mask finds half a secret.
+ */
+export function withMask(runtime: ContainerRuntime, mask: Pick<Mask, 'text'>): ContainerRuntime {
+  return {
+    ...runtime,
+    async run(args, options) {
+      const end = await runtime.run(args, options);
+      return end.kind === 'exited' ? { ...end, stderr: mask.text(end.stderr) } : end;
+    },
+  };
 }
 
 function runtimeOf(kind: ContainerRuntime['kind'], file: string): ContainerRuntime {

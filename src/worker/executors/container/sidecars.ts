@@ -126,8 +126,10 @@ async function untilReady(
   );
 }
 
-async function runs({ runtime }: Attempt, { name }: Container): Promise<boolean> {
-  const end = await runtime.run(['container', 'inspect', '--format={{.State.Running}}', name]);
+async function runs({ runtime, context }: Attempt, { name }: Container): Promise<boolean> {
+  const end = await runtime.run(['container', 'inspect', '--format={{.State.Running}}', name], {
+    signal: context.signal,
+  });
   return end.kind === 'exited' && end.stdout.trim() === 'true';
 }
 

@@ -6,9 +6,10 @@
  * attempt that runs in this OS process.
  */
 import type { TaskSource } from '../../../core/task-source.ts';
+import { isRunning } from '../../place.ts';
 import { listNames, removeThings, type Thing } from './cleanup.ts';
 import { runtimeFailure } from './errors.ts';
-import { type Labels, runsHere, startOf } from './labels.ts';
+import { type Labels, runsHere } from './labels.ts';
 import type { ContainerRuntime } from './runtime.ts';
 
 /** Younger ones may belong to a claim whose answer is on its way, or to an attempt that is about to end. */
@@ -83,7 +84,8 @@ function isOrphan(labels: Partial<Labels>, place: string): boolean {
   if (labels['skipjack.place'] !== place) return false;
   const pid = Number(labels['skipjack.pid']);
   if (!Number.isInteger(pid) || pid <= 0) return false;
-  return startOf(pid) !== labels['skipjack.pid_started'];
+  const started = labels['skipjack.pid_started'] || null;
+  return !isRunning({ pid, startTime: started === null ? null : Number(started) });
 }
 
 function isOld(labels: Partial<Labels>): boolean {

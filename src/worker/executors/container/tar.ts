@@ -80,6 +80,7 @@ function padded(bytes: Buffer): Buffer {
 export type FirstEntry =
   | { kind: 'file'; content: Buffer }
   | { kind: 'too_large'; bytes: number }
+  | { kind: 'link' }
   | { kind: 'not_a_file' };
 
 /** Headers of other kinds that may come before the first entry. */
@@ -116,6 +117,7 @@ export class FirstEntryReader {
         this.#offset = contentAt + Math.ceil(bytes / blockBytes) * blockBytes;
         continue;
       }
+      if (type === '2') return { kind: 'link' };
       if (type !== '0' && type !== '\u0000') return { kind: 'not_a_file' };
       if (bytes > this.#bytesMax) return { kind: 'too_large', bytes };
       if (this.#buffer.length < contentAt + bytes) return null;
