@@ -5,6 +5,7 @@ import type { ClaimedTask, Outcome, TaskSource } from '../core/task-source.ts';
 import type { Claim } from './claim.ts';
 import type { Ending, Executor } from './executors/executor.ts';
 import type { OpenLog } from './logs/attempt-log.ts';
+import { orStopped } from './or-stopped.ts';
 import { type Mask, noMask } from './secrets/mask.ts';
 import { resolveSecrets } from './secrets/resolve.ts';
 import type { Vault } from './secrets/vault.ts';
@@ -119,15 +120,6 @@ function secretsMissing(names: string[], { description }: Vault): Ending {
 
 /** Of the outputs that are handed to one attempt: it holds them in memory, and writes them to a file. */
 const needsBytesMax = 128 * 1024 * 1024;
-
-function orStopped<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-    value.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
-}
 
 /** Outputs that were too large to come along with the claim are fetched before the attempt. */
 async function withLargeNeeds(

@@ -3,7 +3,9 @@ import { expect, onTestFinished } from 'vitest';
 import type { ClaimedTask } from '../../src/core/task-source.ts';
 import { createDatabaseTaskSource } from '../../src/queue/task-source.ts';
 import { LogShipper } from '../../src/worker/logs/log-shipper.ts';
+import { createWorker } from '../../src/worker/worker.ts';
 import { type TestDatabase, test } from '../support/database.ts';
+import { until as untilSo } from '../support/program.ts';
 import { claim, complete, enqueue } from '../support/tasks.ts';
 import { until } from './support/barrier.ts';
 
@@ -127,4 +129,33 @@ test('what a program writes that Postgres cannot store does not harm the logs of
   ]);
   expect((await stored(database, plain)).map(({ text }) => text)).toEqual(['plain']);
   for (const task of [odd, plain]) await complete(database, task);
+});
+
+test('programs that write faster than the database takes lines wait, and no line below the limit is lost', async ({
+  database,
+}) => {
+  const ended = new AbortController();
+  const source = createDatabaseTaskSource(database.queue, { signal: ended.signal });
+  const worker = createWorker({ source, slots: 4 });
+  onTestFinished(async () => {
+    await worker.stop();
+    ended.abort();
+  });
+  worker.start();
+  // Each 150,000 lines, below 4 MiB with what a short line counts: together more than waits for the server.
+  const count = 150_000;
+  const ids = await Promise.all(
+    Array.from({ length: 4 }, () => enqueue(database, { run: `seq 1 ${count}` })),
+  );
+  const states = () =>
+    database.sql<{ state: string }>('select state from skipjack.tasks where id = any ($1)', [ids]);
+  await untilSo('all have completed', async () =>
+    (await states()).every(({ state }) => state === 'completed'),
+  );
+  const logs = await database.sql<{ lines: string; inOrder: boolean }>(
+    `select count(*) as lines, bool_and(line::text = text) as "inOrder"
+     from skipjack.log_lines where task_id = any ($1) group by task_id`,
+    [ids],
+  );
+  expect(logs).toEqual(Array(4).fill({ lines: String(count), inOrder: true }));
 });

@@ -60,8 +60,8 @@ const quickMs = 1_000;
 /**
  * Runs a program as leader of its own process group, with no shell, until the whole group is gone.
  *
- * Both outputs are always read, so that the program never stalls on a full pipe; masked before anything else sees
- * them; kept within bounds, and logged. An aborted signal ends all that it started: SIGTERM, `killGraceMs`, SIGKILL.
+ * Both outputs are read to the end, masked before anything else sees them, kept within bounds, and logged. A program
+ * stalls on its pipe only while the server takes its lines slower than it writes them. An aborted signal ends all that it started: SIGTERM, `killGraceMs`, SIGKILL.
  * So do two seconds after the leader's end: what an attempt leaves running would meet its own next attempt.
  */
 export async function runOsProcess(
@@ -87,8 +87,10 @@ export async function runOsProcess(
   let used: Usage = {};
   const stdout = new HeadCapture(outputBytesMax);
   const stderr = new TailCapture(stderrBytesMax);
-  const endStdout = readStream(subprocess.stdout, { capture: stdout, log: log.open('stdout'), mask });
-  const endStderr = readStream(subprocess.stderr, { capture: stderr, log: log.open('stderr'), mask });
+  const readers = [
+    readStream(subprocess.stdout, { capture: stdout, log: log.open('stdout'), mask }),
+    readStream(subprocess.stderr, { capture: stderr, log: log.open('stderr'), mask }),
+  ];
   if (subprocess.stdin !== null) {
     // EPIPE: a program need not read what it is given.
     subprocess.stdin.on('error', () => {});
@@ -110,6 +112,7 @@ export async function runOsProcess(
   try {
     program.onStart?.(group);
     await Promise.race([exited, abort.aborted]);
+    for (const reader of readers) reader.hurry();
     const isQuick = performance.now() - startedMs < quickMs;
     const leftoversUntil = performance.now() + leftoversMs;
     // From here on an aborted signal makes each wait end at once.
@@ -128,8 +131,7 @@ export async function runOsProcess(
     // A child that nobody found may hold the pipes open for as long as it likes.
     subprocess.stdout.destroy();
     subprocess.stderr.destroy();
-    endStdout();
-    endStderr();
+    for (const reader of readers) reader.end();
   }
   return {
     kind: 'ended',

@@ -1,5 +1,4 @@
 import { access } from 'node:fs/promises';
-import { stripVTControlCharacters } from 'node:util';
 import { writeOwner } from '../leftovers/owner.ts';
 import type { CommandPolicy } from '../policy.ts';
 import { storableMessage } from '../storable.ts';
@@ -11,6 +10,7 @@ import {
   removeExchangeFolder,
 } from './exchange-folder.ts';
 import type { Ending, ExecutionContext, RunnableTask } from './executor.ts';
+import { lastLine } from './last-line.ts';
 import { type OsProcessEnd, runOsProcess } from './os-process.ts';
 import { watchProgress } from './progress.ts';
 import type { RunAs } from './run-as.ts';
@@ -111,18 +111,6 @@ function exitedWithFailure({ exitCode, exitSignal, stdout, stderr }: Ended): End
     output: stdout,
     exitCode,
   };
-}
-
-const lastLineLengthMax = 300;
-
-function lastLine(text: string): string {
-  const line =
-    stripVTControlCharacters(text)
-      .trimEnd()
-      .split(/[\n\r]/)
-      .at(-1)
-      ?.trim() ?? '';
-  return line.length > lastLineLengthMax ? `${line.slice(0, lastLineLengthMax).toWellFormed()}…` : line;
 }
 
 async function notStarted(

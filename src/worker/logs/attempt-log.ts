@@ -22,6 +22,11 @@ export interface OpenLog extends AttemptLog {
 
 export interface LogStream {
   write(chunk: Buffer): void;
+  /**
+   * Null: go on. Otherwise the server is behind, and whoever reads a program waits for this, a few seconds at most,
+   * rather than have lines dropped.
+   */
+  room?(): Promise<void> | null;
   /** The last line may have no newline. */
   end(): void;
 }

@@ -2,7 +2,7 @@ import type { LogChunk } from '../../core/task-source.ts';
 import { remark, type SaidLine } from './said-line.ts';
 
 /** Of one claim in one call. */
-const chunkLinesMax = 1_000;
+const chunkLinesMax = 5_000;
 const chunkBytesMax = 1024 * 1024;
 
 /** What a line takes in memory beside its text. */

@@ -16,6 +16,7 @@ const endBytesMax = 64 * 1024;
  */
 export class LimitedLog implements AttemptLog {
   readonly #onLine: (line: SaidLine) => void;
+  readonly #room: () => Promise<void> | null;
   readonly #endBytes: number;
   #roomAtBeginning: number;
   /** Since the beginning is full. */
@@ -23,9 +24,18 @@ export class LimitedLog implements AttemptLog {
   readonly #splitters = new Set<LineSplitter>();
   #closed = false;
 
-  /** `bytesMax`: of text and newlines. */
-  constructor({ bytesMax, onLine }: { bytesMax: number; onLine: (line: SaidLine) => void }) {
+  /** `bytesMax`: of text and newlines. `room`: see `LogStream`. */
+  constructor({
+    bytesMax,
+    onLine,
+    room = () => null,
+  }: {
+    bytesMax: number;
+    onLine: (line: SaidLine) => void;
+    room?: () => Promise<void> | null;
+  }) {
     this.#onLine = onLine;
+    this.#room = room;
     this.#endBytes = Math.min(endBytesMax, Math.floor(bytesMax / 4));
     this.#roomAtBeginning = bytesMax - this.#endBytes;
   }
@@ -38,6 +48,8 @@ export class LimitedLog implements AttemptLog {
       write: (chunk) => {
         if (this.#splitters.has(splitter)) splitter.write(chunk);
       },
+      // Past the beginning nothing is handed on before the end.
+      room: () => (this.#lastLines === undefined ? this.#room() : null),
       end: () => {
         if (this.#splitters.delete(splitter)) splitter.end();
       },

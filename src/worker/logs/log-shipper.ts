@@ -14,6 +14,10 @@ const gatherBytesMax = 1024 * 1024;
 /** Of one call. */
 const callBytesMax = 4 * 1024 * 1024;
 const callChunksMax = 500;
+/** While so much waits, readers of programs wait too, until it is half as much. */
+const fullBytes = 16 * 1024 * 1024;
+/** A server that takes nothing for so long is as good as away. */
+const patienceMs = 5_000;
 /** A call that has not come back after this is made again: the same chunk twice counts once. */
 const callMsMax = 30_000;
 /** After so many failures the claims of a call are tried one by one: one of them may fail the others. */
@@ -26,8 +30,8 @@ interface LogShipperOptions {
   /** Hears of each call that failed. */
   onError: (error: unknown) => void;
   /**
-   * Waiting for the server, of all attempts, in bytes of memory; what comes on top is dropped and counted. By default
-   * all that one attempt may say at once, be it in the shortest of lines, has room.
+   * Waiting for the server, of all attempts, in bytes of memory; what comes on top is dropped and counted. Before that
+   * readers wait, as long as the server takes lines.
    */
   waitingBytesMax?: number;
   /** How long an attempt waits at its end for its lines to be handed over. */
@@ -39,8 +43,8 @@ interface LogShipperOptions {
  *
  * What fails is tried again, under the same numbers, for as long as the attempt waits. A refusal (a SkipjackError with
  * a status of 4xx) is final: the line that it is about is found by sending fewer, and a remark stands in its place. No
- * log holds up another. None holds up its task for longer than `closeMsMax`, but while the server cannot be reached: the
- * outcome cannot be told then either.
+ * log holds up another. None holds up its task for `closeMsMax` in which the server answers nothing, but while it cannot
+ * be reached: the outcome cannot be told then either.
  */
 export class LogShipper {
   readonly #options: Required<LogShipperOptions>;
@@ -52,8 +56,12 @@ export class LogShipper {
   #closed = false;
   /** In a row. */
   #failures = 0;
-  /** The last call did not reach the server, or the server not its database. */
+  /** The last call did not reach the server, or the server not its database, or it takes nothing. */
   #isAway = false;
+  /** Calls that were answered. */
+  #answered = 0;
+  #roomAgain: Promise<void> | null = null;
+  #tellRoom = () => {};
   #notBeforeMs = 0;
   #wake = () => {};
 
@@ -67,6 +75,7 @@ export class LogShipper {
     const log = new LimitedLog({
       bytesMax: this.#options.bytesMax,
       onLine: (line) => this.#add(claim, line),
+      room: () => (claim.isOver ? null : this.#room()),
     });
     let closed: Promise<void> | undefined;
     return {
@@ -85,6 +94,25 @@ export class LogShipper {
     this.#closed = true;
     for (const claim of [...this.#ready]) this.#end(claim);
     this.#wake();
+    this.#tellRoom();
+  }
+
+  #room(): Promise<void> | null {
+    if (this.#waitingBytes < fullBytes || this.#isAway || this.#closed) return null;
+    this.#roomAgain ??= this.#untilRoom();
+    return this.#roomAgain;
+  }
+
+  async #untilRoom(): Promise<void> {
+    const room = new Promise<void>((resolve) => {
+      this.#tellRoom = resolve;
+    });
+    for (let answered = -1; answered !== this.#answered && !this.#isAway; ) {
+      answered = this.#answered;
+      if (await atMost(patienceMs, room)) break;
+      this.#isAway = answered === this.#answered;
+    }
+    this.#roomAgain = null;
   }
 
   #add(claim: ClaimLines, line: SaidLine): void {
@@ -112,7 +140,10 @@ export class LogShipper {
       this.#closers.set(claim, resolve);
     });
     this.#start();
-    while (!(await atMost(this.#options.closeMsMax, closed))) if (!this.#isAway) return this.#end(claim);
+    for (let answered = this.#answered; !(await atMost(this.#options.closeMsMax, closed)); ) {
+      if (!this.#isAway && answered === this.#answered) return this.#end(claim);
+      answered = this.#answered;
+    }
   }
 
   /** Nothing more of it is sent. */
@@ -134,6 +165,7 @@ export class LogShipper {
     const before = claim.weight;
     change();
     this.#waitingBytes += claim.weight - before;
+    if (this.#waitingBytes <= fullBytes / 2) this.#tellRoom();
   }
 
   #start(): void {
@@ -207,6 +239,7 @@ export class LogShipper {
       if (this.#closed) return;
       this.#options.onError(error);
       this.#isAway = isUnreachable(error);
+      if (this.#isAway) this.#tellRoom();
       const claims = parts.map(({ claim }) => claim).filter((claim) => !claim.isOver);
       if (isRefusal(error)) this.#obey(claims, error);
       else this.#putOff(claims);
@@ -214,6 +247,7 @@ export class LogShipper {
     }
     this.#failures = 0;
     this.#isAway = false;
+    this.#answered += 1;
     for (const [index, { claim }] of parts.entries()) {
       if (claim.isOver) continue;
       if (results[index]?.kind === 'kept') {

@@ -6,6 +6,7 @@
  */
 import { parseDuration } from '../../../core/durations.ts';
 import type { NamedPart } from '../../../core/spec.ts';
+import { orStopped } from '../../or-stopped.ts';
 import type { ContainerPolicy } from '../../policy.ts';
 import type { Ending, ExecutionContext, Executor, RunnableTask } from '../executor.ts';
 import { checkAllowed, partsOf } from './allowed.ts';
@@ -83,7 +84,11 @@ async function prepare(
     context,
     allowed,
     mounts,
-    labels: labelsFor(task, { instance: await orStopped(instance(), context.signal), worker, place }),
+    labels: labelsFor(task, {
+      instance: await orStopped(instance(), context.signal, () => new Stopped()),
+      worker,
+      place,
+    }),
     prefix: newPrefix(task.id),
     containers: [],
     volumes: [],
@@ -91,14 +96,6 @@ async function prepare(
     isUncertain: false,
     folder: null,
   };
-}
-
-function orStopped<Value>(value: Promise<Value>, signal: AbortSignal): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(new Stopped());
-    signal.addEventListener('abort', onAbort, { once: true });
-    value.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }
 
 async function runParts(attempt: Attempt, sidecars: ReturnType<typeof newSidecars>): Promise<Ending> {

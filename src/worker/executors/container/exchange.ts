@@ -7,6 +7,7 @@
 import { normalize } from 'node:path/posix';
 import type { Json } from '../../../core/json.ts';
 import type { ContainerPart } from '../../../core/spec.ts';
+import { progressBytesMax } from '../../../core/task-source.ts';
 import { type Checked, checkOutputText, outputBytesMax, tooLarge } from '../../storable.ts';
 import type { Attempt } from './attempt.ts';
 import { scriptPath } from './create-arguments.ts';
@@ -24,7 +25,6 @@ export const exchangeVariables = {
 };
 
 /** Of what a task says about how far it is. */
-const progressBytesMax = 1_024;
 
 /** Puts a part's input, script and files into its container. */
 export async function putFiles(attempt: Attempt, container: string, part: ContainerPart): Promise<void> {

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { stripVTControlCharacters } from 'node:util';
+import { lastLine } from '../last-line.ts';
 import type { Attempt } from './attempt.ts';
 import { ContainerFailure, runtimeFailure, saidBy } from './errors.ts';
 import type { Container } from './part.ts';
@@ -123,16 +123,4 @@ function neverStarted(
     stdout: '',
     stderr: seen.stderr,
   });
-}
-
-const lastLineLengthMax = 300;
-
-export function lastLine(text: string): string {
-  const line =
-    stripVTControlCharacters(text)
-      .trimEnd()
-      .split(/[\n\r]/)
-      .at(-1)
-      ?.trim() ?? '';
-  return line.length > lastLineLengthMax ? `${line.slice(0, lastLineLengthMax).toWellFormed()}…` : line;
 }

@@ -7,6 +7,7 @@ import type { ContainerPart } from '../../../core/spec.ts';
 import { atMost } from '../../at-most.ts';
 import { outputBytesMax } from '../../storable.ts';
 import { HeadCapture, TailCapture } from '../capture.ts';
+import { readStream } from '../read-stream.ts';
 import { type Attempt, privateFolder } from './attempt.ts';
 import { removeArguments } from './cleanup.ts';
 import { createArguments } from './create-arguments.ts';
@@ -125,47 +126,32 @@ export interface Running {
   ended: Promise<{ exitCode: number }>;
   stdout: () => string;
   stderr: () => string;
+  /** Reads what is left without waiting for the log. */
+  hurry: () => void;
   cli: CliProcess;
 }
 
 /** Starts a container; everything that it says goes, masked, to the log. */
 export function startContainer(attempt: Attempt, container: Container): Running {
-  const { runtime, spec } = attempt;
+  const { runtime, spec, context } = attempt;
+  const { log, mask } = context;
   const input = container.kind === 'main' ? spec.stdin : undefined;
   const args = ['start', '--attach', ...(input === undefined ? [] : ['--interactive']), container.name];
   const cli = runtime.start(args, input === undefined ? {} : { input });
   const stdout = new HeadCapture(outputBytesMax);
   const stderr = new TailCapture(stderrBytesMax);
-  const finish = [
-    listen(attempt, cli.stdout, 'stdout', container.logName, stdout),
-    listen(attempt, cli.stderr, 'stderr', container.logName, stderr),
+  const readers = [
+    readStream(cli.stdout, { capture: stdout, log: log.open('stdout', container.logName), mask }),
+    readStream(cli.stderr, { capture: stderr, log: log.open('stderr', container.logName), mask }),
   ];
   const ended = cli.ended.then((end) => {
-    for (const each of finish) each();
+    for (const reader of readers) reader.end();
     return { exitCode: end.kind === 'exited' ? end.exitCode : 255 };
   });
-  return { ended, stdout: () => stdout.text(), stderr: () => stderr.text(), cli };
-}
-
-function listen(
-  { context }: Attempt,
-  from: NodeJS.ReadableStream,
-  stream: 'stdout' | 'stderr',
-  part: string | undefined,
-  capture: HeadCapture | TailCapture,
-): () => void {
-  const masked = context.mask.stream();
-  const log = context.log.open(stream, part);
-  const take = (chunk: Buffer) => {
-    if (chunk.length === 0) return;
-    capture.add(chunk);
-    log.write(chunk);
+  const hurry = () => {
+    for (const reader of readers) reader.hurry();
   };
-  from.on('data', (chunk: Buffer) => take(masked.push(chunk)));
-  return () => {
-    take(masked.end());
-    log.end();
-  };
+  return { ended, stdout: () => stdout.text(), stderr: () => stderr.text(), hurry, cli };
 }
 
 /** Runs a container to its end, or stops it when the attempt is stopped, its time is up, or `alsoStop` is aborted. */
@@ -227,9 +213,10 @@ function firstOf(
 export async function stopContainer(
   attempt: Attempt,
   { name }: Container,
-  { ended, cli }: Running,
+  { ended, hurry, cli }: Running,
 ): Promise<void> {
   const { runtime, context } = attempt;
+  hurry();
   const until = performance.now() + context.killGraceMs;
   for (let isAsked = false; performance.now() < until; ) {
     if (!isAsked) {
