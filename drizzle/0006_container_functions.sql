@@ -356,6 +356,10 @@ begin
     or task ->> 'run' = '' or char_length(task ->> 'run') > 262144 or char_length(task ->> 'stdin') > 1048576 then
     raise exception '"command" has 1 to 4096 letters, "handler" 1 to 200, "run" 1 to 262144, "stdin" at most 1048576' using errcode = '22023';
   end if;
+  if task ->> 'command' like '%${{%' then
+    raise exception '"command" is no template: "${{ … }}" can stand in "env", "cmd", "args", "entrypoint" and "registry"'
+      using errcode = '22023';
+  end if;
   if task ->> 'run' like '%${{%' then
     raise exception '"run" has "${{": a script is never a template' using errcode = '22023', hint = 'Hand values over in "env".';
   end if;

@@ -30,10 +30,10 @@ export const secretText = (max: number) =>
   });
 
 /** Text that is taken as it is: a reference in it would not be seen, so it is refused. */
-const plainText = (max: number) =>
-  text(max).refine((value) => !value.includes('${{'), {
-    error: 'is no template: "${{ … }}" can stand in "env", "cmd", "args", "entrypoint" and "registry"',
-  });
+export const plainText = (max: number) =>
+  text(max).refine((value) => !value.includes('${{'), { error: notPlain });
+
+const notPlain = 'is no template: "${{ … }}" can stand in "env", "cmd", "args", "entrypoint" and "registry"';
 
 /** `500ms`, `30s`, `10m`, `2h`, `7d`. */
 export const durationSchema = z
@@ -56,6 +56,7 @@ export const envSchema = z
 
 /** What a container task and a script on the machine both have. */
 export const scriptSchema = text(262_144);
+/** Data, as an input is. */
 export const stdinSchema = anyText(1_048_576);
 
 const memoryBytesMin = 6 * 1024 * 1024;

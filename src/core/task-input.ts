@@ -11,6 +11,7 @@ import {
   containerShape,
   durationSchema,
   envSchema,
+  plainText,
   positiveDurationSchema,
   scriptSchema,
   secretText,
@@ -57,7 +58,7 @@ export const labelsSchema = z
 export const taskInputSchema = z
   .strictObject({
     type: z.enum(specTypes).optional().meta({ description: 'What to run; follows from the other keys' }),
-    command: text(4_096)
+    command: plainText(4_096)
       .optional()
       .meta({ description: 'An executable, run without a shell', example: 'echo' }),
     args: z

@@ -361,6 +361,7 @@ const accepted: object[] = [
 
 /** Bodies that both ways must refuse. */
 const refused: unknown[] = [
+  { command: 'x${{ secrets.A }}' },
   null,
   7,
   [],
