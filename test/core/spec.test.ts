@@ -33,7 +33,7 @@ describe('text with references to secrets', () => {
         const again = (Array.isArray(taken) ? taken : [taken])
           .map((each) => (typeof each === 'string' ? each : `\${{ secrets.${each.secret} }}`))
           .join('');
-        expect(again).toBe(text);
+        expect(again).toBe(text.replaceAll(/\$\{\{\s*(secrets\.\w+)\s*\}\}/g, '${{ $1 }}'));
       }),
     );
   });
