@@ -1,10 +1,12 @@
 /** What a worker allows its commands and scripts, whatever a task asks for. */
+
 import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { chmod } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { commandExecutor } from '../../src/worker/executors/command.ts';
 import { type CommandPolicy, defaultPolicy } from '../../src/worker/policy.ts';
+import { because } from '../support/skip.ts';
 import { execute, isAlive, makeFolder } from './support/execution.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -179,7 +181,7 @@ test('the policy names variables to pass on, but never the database or the keys'
   expect(output).not.toMatch(/geheim|not passed on|MISSING/);
 });
 
-describe.skipIf(!isRoot)('another user', () => {
+describe.skipIf(because('only root may become another user', !isRoot))('another user', () => {
   const nobody = { uid: 65_534, gid: null };
 
   test('runs the program, with its group and its home, and reads and writes the files of the attempt', async () => {
@@ -274,6 +276,9 @@ describe.skipIf(!isRoot)('another user', () => {
   });
 });
 
-test.skipIf(isRoot)('a worker that is not root refuses a policy that names another user', () => {
-  expect(() => commandExecutor({ ...defaultPolicy.commands, uid: 1 })).toThrow(RangeError);
-});
+test.skipIf(because('root may become another user', isRoot))(
+  'a worker that is not root refuses a policy that names another user',
+  () => {
+    expect(() => commandExecutor({ ...defaultPolicy.commands, uid: 1 })).toThrow(RangeError);
+  },
+);

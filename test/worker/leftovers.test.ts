@@ -1,4 +1,5 @@
 /** What a worker that was killed leaves behind, and who clears it away. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
@@ -9,6 +10,7 @@ import { type Attempt, privateFolder } from '../../src/worker/executors/containe
 import { exchangeFolderPrefix } from '../../src/worker/executors/exchange-folder.ts';
 import { sweepLeftovers } from '../../src/worker/leftovers/sweep.ts';
 import { readPlace, readStartTime } from '../../src/worker/place.ts';
+import { because } from '../support/skip.ts';
 import { execute, isAlive, isPidAlive, makeFolder, until } from './support/execution.ts';
 
 const fixture = join(import.meta.dirname, 'support/executor-process.mjs');
@@ -170,14 +172,17 @@ test('what an attempt of containers keeps for itself is its worker’s, for as l
   expect(existsSync(folder)).toBe(false);
 });
 
-test.skipIf(process.geteuid?.() !== 0)('a folder of another user is left alone, also by root', async () => {
-  const { chownSync } = await import('node:fs');
-  const theirs = await makeAttemptFolder(deadOwner());
-  chownSync(theirs, 65_534, 65_534);
-  makeOld(theirs);
-  await sweepLeftovers();
-  expect(existsSync(theirs)).toBe(true);
-});
+test.skipIf(because('only root can make a folder of another user', process.geteuid?.() !== 0))(
+  'a folder of another user is left alone, also by root',
+  async () => {
+    const { chownSync } = await import('node:fs');
+    const theirs = await makeAttemptFolder(deadOwner());
+    chownSync(theirs, 65_534, 65_534);
+    makeOld(theirs);
+    await sweepLeftovers();
+    expect(existsSync(theirs)).toBe(true);
+  },
+);
 
 test('a start time is that of the process which has the pid now', () => {
   expect(readStartTime(process.pid)).toBeGreaterThan(0);

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { removeThings } from '../../../src/worker/executors/container/cleanup.ts';
 import { findRuntime } from '../../../src/worker/executors/container/runtime.ts';
+import { because } from '../../support/skip.ts';
 import { cli, instance, isMissing, run, runtime, said } from './support/attempts.ts';
 
 /** A registry on loopback, which the daemon takes without TLS, that answers everything alike. */
@@ -125,20 +126,23 @@ describe.skipIf(isMissing)('what goes wrong has a name', () => {
     expect(error).toMatchObject({ code: 'killed', details: { exit_code: 137 } });
   });
 
-  test.skipIf(runtime?.kind !== 'docker')('a daemon that is down', async () => {
-    const { DOCKER_HOST } = process.env;
-    process.env.DOCKER_HOST = 'unix:///tmp/no-such-docker.sock';
-    try {
-      const error = await codeOf({ cmd: ['true'] });
-      expect(error).toMatchObject({ code: 'container_runtime_unreachable' });
-      expect(error.message).toContain('Start its daemon');
-    } finally {
-      if (DOCKER_HOST === undefined) delete process.env.DOCKER_HOST;
-      else process.env.DOCKER_HOST = DOCKER_HOST;
-    }
-  });
+  test.skipIf(because('podman has no daemon that could be down', runtime?.kind !== 'docker'))(
+    'a daemon that is down',
+    async () => {
+      const { DOCKER_HOST } = process.env;
+      process.env.DOCKER_HOST = 'unix:///tmp/no-such-docker.sock';
+      try {
+        const error = await codeOf({ cmd: ['true'] });
+        expect(error).toMatchObject({ code: 'container_runtime_unreachable' });
+        expect(error.message).toContain('Start its daemon');
+      } finally {
+        if (DOCKER_HOST === undefined) delete process.env.DOCKER_HOST;
+        else process.env.DOCKER_HOST = DOCKER_HOST;
+      }
+    },
+  );
 
-  test.skipIf(runtime?.kind !== 'docker')(
+  test.skipIf(because('podman has no daemon that could be down', runtime?.kind !== 'docker'))(
     'a daemon that is not found is not taken for things that are gone',
     async () => {
       const { DOCKER_HOST } = process.env;
