@@ -23,23 +23,24 @@ function exampleOf(route: { request?: { body?: { content: Record<string, object 
   return (route.request?.body?.content['application/json'] as { example?: unknown } | undefined)?.example;
 }
 
-const routes: Route[] = createApi(new Engine({ queue: { onSettled: () => () => {} } as unknown as Queue })).openAPIRegistry.definitions.flatMap(
-  (definition) =>
-    definition.type === 'route'
-      ? [
-          {
-            method: definition.route.method.toUpperCase(),
-            path: definition.route.path,
-            query: Object.keys(
-              (definition.route.request?.query as { shape?: object } | undefined)?.shape ?? {},
-            ),
-            // Nobody waits for half a minute here.
-            example: JSON.parse(
-              JSON.stringify(exampleOf(definition.route) ?? {}).replaceAll('"wait":"30s"', '"wait":"1ms"'),
-            ),
-          },
-        ]
-      : [],
+const routes: Route[] = createApi(
+  new Engine({ queue: { onSettled: () => () => {} } as unknown as Queue }),
+).openAPIRegistry.definitions.flatMap((definition) =>
+  definition.type === 'route'
+    ? [
+        {
+          method: definition.route.method.toUpperCase(),
+          path: definition.route.path,
+          query: Object.keys(
+            (definition.route.request?.query as { shape?: object } | undefined)?.shape ?? {},
+          ),
+          // Nobody waits for half a minute here.
+          example: JSON.parse(
+            JSON.stringify(exampleOf(definition.route) ?? {}).replaceAll('"wait":"30s"', '"wait":"1ms"'),
+          ),
+        },
+      ]
+    : [],
 );
 
 /** Written as it is: JSON.stringify would make it null. */

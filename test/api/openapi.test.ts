@@ -6,7 +6,9 @@ import { Engine } from '../../src/engine/engine.ts';
 import type { Queue } from '../../src/queue/queue.ts';
 
 // No request of this file reaches the queue.
-const app = createApi(new Engine({ queue: { onSettled: () => () => {} } as unknown as Queue }), { version: '1.2.3' });
+const app = createApi(new Engine({ queue: { onSettled: () => () => {} } as unknown as Queue }), {
+  version: '1.2.3',
+});
 const response = await app.request('/openapi.json');
 // biome-ignore lint/suspicious/noExplicitAny: a JSON document.
 const document: any = await response.json();
