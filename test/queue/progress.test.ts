@@ -52,8 +52,9 @@ describe('a heartbeat', () => {
   });
 
   test('with progress is a HOT update', async ({ database }) => {
-    await Promise.all(Array.from({ length: 20 }, () => enqueue(database)));
-    const tasks = await claim(database, { limit: 20 });
+    // All versions of so few rows have room on one page, whatever was pruned of it meanwhile.
+    await Promise.all(Array.from({ length: 8 }, () => enqueue(database)));
+    const tasks = await claim(database, { limit: 8 });
     const { text, values } = heartbeatStatement(
       tasks.map((task, index) => ({
         taskId: task.id,
@@ -61,7 +62,7 @@ describe('a heartbeat', () => {
         started: true,
         leaseMs: 30_000,
         timeoutGraceMs: 0,
-        progress: index % 2 === 0 ? index * 5 : { step: 'transcode', done: index, of: 20 },
+        progress: index % 2 === 0 ? index * 5 : { step: 'transcode', done: index, of: 8 },
       })),
     );
     await inTransaction(database.db, async (tx) => {
@@ -70,7 +71,7 @@ describe('a heartbeat', () => {
       const before = (await tx.query(counters)).rows[0];
       await tx.query(text, values);
       const after = (await tx.query(counters)).rows[0];
-      expect([after.updated - before.updated, after.hot - before.hot]).toEqual([20, 20]);
+      expect([after.updated - before.updated, after.hot - before.hot]).toEqual([8, 8]);
     });
   });
 });
