@@ -1,6 +1,6 @@
 /** A path → the offset in the source. */
 import { isMap, isScalar, isSeq, type Node, type Pair } from 'yaml';
-import type { Part, Path } from './problem.ts';
+import type { Part, Path, Within } from './problem.ts';
 
 /**
  * Where the value at `path` begins, its key, or the map that lacks it. Where the path leads nowhere, the last thing
@@ -11,6 +11,38 @@ export function locate(
   path: Path,
   { of = 'value', targets }: { of?: Part | undefined; targets: Map<Node, Node> },
 ): number {
+  return walk(root, path, { of, targets }).offset;
+}
+
+/**
+ * A place in the text value at `path`. The source may write a text otherwise than it is (escapes, folded lines): where
+ * the part in question cannot be found as it is, the value's own place.
+ */
+export function locateWithin(
+  root: Node | null,
+  path: Path,
+  { within, source, targets }: { within: Within; source: string; targets: Map<Node, Node> },
+): number {
+  const { offset, node } = walk(root, path, { of: 'value', targets });
+  const holder = node && (targets.get(node) ?? node);
+  if (!isScalar(holder) || !holder.range) return offset;
+  const part = within.text.slice(within.start, within.end);
+  const [from, to] = holder.range;
+  const written = source.slice(from, to);
+  let found = written.indexOf(part);
+  for (let at = within.text.indexOf(part); at < within.start && at !== -1 && found !== -1; ) {
+    at = within.text.indexOf(part, at + 1);
+    found = written.indexOf(part, found + 1);
+  }
+  if (part === '' || found === -1) return offset;
+  return from + found + within.at - within.start;
+}
+
+function walk(
+  root: Node | null,
+  path: Path,
+  { of, targets }: { of: Part; targets: Map<Node, Node> },
+): { offset: number; node: Node | null } {
   const steps = of === 'map' ? path.slice(0, -1) : path;
   let node = root;
   let offset = root?.range?.[0] ?? 0;
@@ -22,15 +54,15 @@ export function locate(
       const pair = (holder.items as Pair<Node, Node | null>[]).find(
         ({ key }) => isScalar(key) && String(key.value) === String(step),
       );
-      if (pair === undefined) break;
+      if (pair === undefined) return { offset, node: null };
       offset = pair.key.range?.[0] ?? offset;
       if (of === 'key' && index === steps.length - 1) break;
       node = pair.value;
     } else {
-      break;
+      return { offset, node: null };
     }
     if (node === null) break;
     offset = node.range?.[0] ?? offset;
   }
-  return offset;
+  return { offset, node };
 }
