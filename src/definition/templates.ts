@@ -74,7 +74,7 @@ export class TemplateReader {
       const at = compiled.secretAt;
       const message =
         'a secret cannot stand in "input", which is stored and shown: it can in "env", "args", "cmd", "entrypoint" and "registry"';
-      report({ path, code: 'misplaced_secret', message, within: { text, start: at, end: at, at } });
+      report({ path, code: 'misplaced_secret', message, within: { text, start: at, end: at + 3, at } });
     }
     return compiled.expressions.flatMap(({ names, start, end, textAt }) => {
       const withinAt = (at: number): Within => ({ text, start, end, at: textAt + at });

@@ -239,7 +239,7 @@ const expressions: Case[] = [
     inExpression('"${{ ▸ }}"').replace('▸ }}', '}}').replace('"${{', '"${{▸'),
     'no expression',
   ],
-  ['invalid_expression', inExpression('"a ${{ input.n + ▸}} b"'), 'it ends too early'],
+  ['invalid_expression', inExpression('"a ${{ input.n +▸ }} b"'), 'it ends too early'],
   ['invalid_expression', inExpression('a ▸${{ input.n'), 'has no }}'],
   ['invalid_expression', inExpression("'${{ input.n ▸@ 2 }}'"), 'Unexpected character: @'],
   ['invalid_expression', inExpression('${{ 1 }} and ${{ ▸) }}'), 'Unexpected token: RPAREN'],
@@ -270,7 +270,7 @@ const expressions: Case[] = [
   ['unknown_name', inExpression('${{ tasks.A.▸ouput }}'), 'a task has no "ouput"', 'output'],
   ['unknown_name', inExpression('${{ process.▸nam }}'), 'the process has no "nam"'],
   ['unknown_input', inExpression('${{ input.▸whom }}'), 'takes no input "whom"', 'who'],
-  ['unknown_input', inExpression('"${{ default(input[▸\'m\'], 1) }}"'), 'takes no input "m"', 'n'],
+  ['unknown_input', inExpression('"${{ default(input[▸\'m\'], 1) }}"'), 'takes no input "m"'],
   ['unknown_task', inExpression('${{ tasks[▸"AA"].output }}'), 'there is no task "AA"', 'A'],
   ['not_an_ancestor', inExpression('${{ tasks[▸"D"].output }}'), 'name it in "needs"'],
   ['not_an_ancestor', inExpression('${{ tasks.▸B.state }}'), 'cannot ask for what it does itself'],
@@ -290,7 +290,7 @@ const expressions: Case[] = [
   ],
   [
     'invalid_expression',
-    'defaults: { registry: { username: u, password: "${{ ▸}}" } }\ntasks: [{ name: A, image: x }]',
+    'defaults: { registry: { username: u, password: "${{▸ }}" } }\ntasks: [{ name: A, image: x }]',
     'no expression',
   ],
   [
