@@ -118,6 +118,8 @@ export class TemplateReader {
     if (this.#isFull) return { problems: [], secretAt: null, expressions: [] };
     const { parts, problems } = parseTemplate(text);
     const compiled: Compiled = { problems, secretAt: null, expressions: [] };
+    this.#count += problems.length;
+    for (const { span } of problems) this.#letters += span.end - span.start;
     for (const part of parts) {
       if (typeof part === 'string') continue;
       if ('secret' in part) {

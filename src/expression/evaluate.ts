@@ -238,7 +238,7 @@ function add(left: Json, right: Json, meter: Meter): Json {
     return left + right;
   }
   if (Array.isArray(left) && Array.isArray(right)) {
-    meter.charge((left.length + right.length) >> 1);
+    meter.charge(left.length + right.length);
     return [...left, ...right];
   }
   const kinds = `${nameOfKind(kindOf(left))} and ${nameOfKind(kindOf(right))}`;

@@ -32,6 +32,10 @@ export interface Template {
 export type TemplateProblem = ExpressionProblem & { span: { start: number; end: number } };
 
 const opening = '${{';
+/** In one text. */
+const expressionsMax = 1_000;
+/** Told of one text; the rest is not read. */
+const problemsMax = 20;
 
 export function isTemplate(text: string): boolean {
   return text.includes(opening);
@@ -41,7 +45,13 @@ export function parseTemplate(text: string): Template {
   const template: Template = { parts: [], problems: [] };
   let done = 0;
   for (let start = text.indexOf(opening); start !== -1; start = text.indexOf(opening, done)) {
+    if (template.problems.length === problemsMax) break;
     if (start > done) template.parts.push(text.slice(done, start));
+    if (template.parts.length >= 2 * expressionsMax) {
+      const message = `this text has more than ${expressionsMax} expressions`;
+      template.problems.push({ code: 'too_large', at: start, message, span: { start, end: start + 3 } });
+      break;
+    }
     const textAt = start + opening.length;
     const close = findClose(text, textAt);
     const end = close === -1 ? text.length : close + 2;

@@ -105,7 +105,7 @@ function sorted(value: Json[], meter: Meter): Json[] {
   const rule = { what: 'sort', meter };
   meter.charge(value.length);
   if (value.every((item) => typeof item === 'number')) {
-    meter.charge(4 * value.length);
+    meter.charge(2 * value.length);
     return [...Float64Array.from(value).sort()];
   }
   if (value.length === 1) compare(value[0] as Json, value[0] as Json, rule);
@@ -135,7 +135,7 @@ function extreme(what: string, isBetter: (order: number) => boolean): FunctionRu
 
 /** The same text for the same value, in whatever order its keys are. */
 function sortedText(value: Json, meter: Meter): string {
-  meter.charge(2);
+  meter.charge(6);
   if (typeof value === 'string') meter.chargeText(value.length * 2);
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const text = Array.isArray(value)

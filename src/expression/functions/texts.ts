@@ -157,10 +157,10 @@ function search(find: (value: string, part: string) => boolean): FunctionRule {
 }
 
 function splitAt(value: string, separator: string, { meter }: Pick<CallContext, 'meter'>): string[] {
-  meter.charge(1 + (separator === '' ? value.length >> 1 : value.length >> 4));
+  meter.charge(1 + (separator === '' ? value.length >> 2 : value.length >> 4));
   if (separator === '') return [...value];
   const parts = value.split(separator);
-  meter.charge(parts.length >> 1);
+  meter.charge(parts.length);
   return parts;
 }
 
