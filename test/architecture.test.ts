@@ -31,7 +31,18 @@ const rooms: Record<string, string[]> = {
     'index.ts',
   ],
   'config.ts': ['core'],
-  'index.ts': ['core', 'definition', 'database', 'queue', 'engine', 'worker', 'api', 'client', 'metrics', 'config.ts'],
+  'index.ts': [
+    'core',
+    'definition',
+    'database',
+    'queue',
+    'engine',
+    'worker',
+    'api',
+    'client',
+    'metrics',
+    'config.ts',
+  ],
 };
 
 /** Types of the API's views are the client's answers: imported as types, never as code. */

@@ -225,11 +225,8 @@ export function containerShapeOf(programText: TextRule) {
   };
 }
 
-/** Of a task that stands alone. */
-export const containerShape = containerShapeOf(secretText);
-
 /** Keys that say nothing without an image. */
-export const containerKeys = Object.keys(containerShape);
+export const containerKeys = Object.keys(containerShapeOf(secretText));
 
 /** A script takes the place of what the image or the task would run. */
 export function checkProgram(
