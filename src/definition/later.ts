@@ -41,8 +41,8 @@ export function refuseLaterKeys(
   return Object.fromEntries(Object.entries(map).filter(([key]) => !Object.hasOwn(later, key)));
 }
 
-/** Values of a task that are no templates: what they say is what runs, where, and under which name. */
-const plainKeys = ['name', 'command', 'handler', 'queue', 'labels'];
+/** Values of a task that are no templates: what they say is what runs, and where. A name is any text. */
+const plainKeys = ['command', 'handler', 'queue', 'labels'];
 
 /** Reports each `${{` where it would not be seen; true if there are any. */
 export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; report: Report }): boolean {

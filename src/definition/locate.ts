@@ -14,9 +14,16 @@ export function locate(
   return walk(root, path, { of, targets }).offset;
 }
 
+/** How a text may stand in the source: as it is, in double quotes, in single quotes. */
+const writings: ((text: string) => string)[] = [
+  (text) => text,
+  (text) => JSON.stringify(text).slice(1, -1),
+  (text) => text.replaceAll("'", "''"),
+];
+
 /**
- * A place in the text value at `path`. The source may write a text otherwise than it is (escapes, folded lines): where
- * the part in question cannot be found as it is, the value's own place.
+ * A place in the text value at `path`. The source may write a text otherwise than it is (other escapes, folded lines):
+ * where the part in question cannot be found, the value's own place.
  */
 export function locateWithin(
   root: Node | null,
@@ -28,14 +35,25 @@ export function locateWithin(
   if (!isScalar(holder) || !holder.range) return offset;
   const part = within.text.slice(within.start, within.end);
   const [from, to] = holder.range;
-  const written = source.slice(from, to);
-  let found = written.indexOf(part);
-  for (let at = within.text.indexOf(part); at < within.start && at !== -1 && found !== -1; ) {
-    at = within.text.indexOf(part, at + 1);
-    found = written.indexOf(part, found + 1);
+  for (const write of writings) {
+    const found = findSame(within, { part, written: source.slice(from, to), partWritten: write(part) });
+    if (found !== -1) return from + found + write(part.slice(0, within.at - within.start)).length;
   }
-  if (part === '' || found === -1) return offset;
-  return from + found + within.at - within.start;
+  return offset;
+}
+
+/** Where the part begins in what is written: of several that are the same, the one that is meant. */
+function findSame(
+  { text, start }: Within,
+  { part, written, partWritten }: { part: string; written: string; partWritten: string },
+): number {
+  if (part === '') return -1;
+  let found = written.indexOf(partWritten);
+  for (let at = text.indexOf(part); at < start && at !== -1 && found !== -1; ) {
+    at = text.indexOf(part, at + 1);
+    found = written.indexOf(partWritten, found + 1);
+  }
+  return found;
 }
 
 function walk(

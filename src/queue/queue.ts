@@ -228,7 +228,7 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
       };
       const waitUntil = performance.now() + request.waitMs;
       const answer: ClaimedTask[] = [];
-      for (let round = 1; round <= refillsMax; round += 1) {
+      for (let round = 1; round <= refillsMax && !closed; round += 1) {
         const limit = request.limit - answer.length;
         const started = answer.filter((task) => task.started).length;
         // Once there is something to hand out, nobody waits for more.

@@ -203,7 +203,6 @@ later.push(
       /expressions can stand in|a key is no template/,
     ];
   }),
-  ['not_supported_yet', `tasks: [{ name: ▸${expression} }]`, 'is not supported in "name"'],
   [
     'not_supported_yet',
     `defaults: { queue: ▸${expression} }\ntasks: [{ name: A }]`,
@@ -272,6 +271,24 @@ const expressions: Case[] = [
   ['unknown_input', inExpression('${{ input.▸whom }}'), 'takes no input "whom"', 'who'],
   ['unknown_input', inExpression('"${{ default(input[▸\'m\'], 1) }}"'), 'takes no input "m"'],
   ['unknown_task', inExpression('${{ tasks[▸"AA"].output }}'), 'there is no task "AA"', 'A'],
+  [
+    'unknown_task',
+    inExpression('"${{ 1 }} ${{ tasks[\\"C\\"].output + tasks[▸\\"AA\\"].output }}"'),
+    '"AA"',
+    'A',
+  ],
+  ['unknown_task', inExpression("'${{ tasks[''C''].output + tasks[▸''AA''].output }}'"), '"AA"', 'A'],
+  [
+    'unknown_task',
+    '{"tasks": [{"name": "A", "input": "${{ tasks[▸\\"B\\"].state }}"}]}',
+    'there is no task "B"',
+  ],
+  [
+    'unknown_name',
+    inExpression('"${{ a }} ${{ a }}"').replace('"${{ a }} ${{ a', '"${{ 1 }} ${{ 1 }} ${{ ▸a'),
+    'no "a"',
+  ],
+  ['unknown_name', inExpression('▸"\\x24{{ a }}"'), 'there is no "a"'],
   ['not_an_ancestor', inExpression('${{ tasks[▸"D"].output }}'), 'name it in "needs"'],
   ['not_an_ancestor', inExpression('${{ tasks.▸B.state }}'), 'cannot ask for what it does itself'],
   ['misplaced_secret', inExpression('${{ ▸secrets.A + "x" }}'), 'a secret stands alone'],
