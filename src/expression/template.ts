@@ -44,14 +44,16 @@ export function isTemplate(text: string): boolean {
 export function parseTemplate(text: string): Template {
   const template: Template = { parts: [], problems: [] };
   let done = 0;
+  let found = 0;
   for (let start = text.indexOf(opening); start !== -1; start = text.indexOf(opening, done)) {
     if (template.problems.length === problemsMax) break;
     if (start > done) template.parts.push(text.slice(done, start));
-    if (template.parts.length >= 2 * expressionsMax) {
+    if (found === expressionsMax) {
       const message = `this text has more than ${expressionsMax} expressions`;
       template.problems.push({ code: 'too_large', at: start, message, span: { start, end: start + 3 } });
       break;
     }
+    found += 1;
     const textAt = start + opening.length;
     const close = findClose(text, textAt);
     const end = close === -1 ? text.length : close + 2;

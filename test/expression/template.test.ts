@@ -35,6 +35,13 @@ test.each<[string, unknown[]]>([
   ['${{ secrets.1 }}', ['invalid_expression 12']],
 ])('%s', (text, parts) => expect(partsOf(text)).toEqual(parts));
 
+test('of one text a thousand expressions are read, and twenty problems told', () => {
+  const many = parseTemplate('${{ 1 }}'.repeat(1_001));
+  expect(many.problems).toMatchObject([{ code: 'too_large', at: 8_000 }]);
+  expect(parseTemplate('${{ 1 }}'.repeat(1_000)).problems).toEqual([]);
+  expect(parseTemplate('${{ ) }}'.repeat(50)).problems).toHaveLength(20);
+});
+
 function fill(texts: string[], input: Json) {
   const template = compileTask({ spec: { type: 'command', command: 'x', args: texts }, input: texts });
   const filled = fillTask(template, scopeOf(input), { now });
