@@ -8,9 +8,10 @@ const source = path.resolve(import.meta.dirname, '../src');
 /** The table of the README: a room may import itself and these. */
 const rooms: Record<string, string[]> = {
   core: [],
+  expression: ['core'],
   database: ['core'],
-  queue: ['core', 'database'],
-  definition: ['core'],
+  queue: ['core', 'expression', 'database'],
+  definition: ['core', 'expression'],
   engine: ['core', 'definition', 'database', 'queue'],
   worker: ['core'],
   metrics: ['core', 'queue'],

@@ -47,12 +47,16 @@ export const positiveDurationSchema = durationSchema.refine(
   'must be longer than 0',
 );
 
-export const envSchema = z
-  .record(
-    z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name for an environment variable'),
-    secretText(32_768),
-  )
-  .refine((env) => Object.keys(env).length <= 200, 'has more than 200 variables');
+/** What the texts of a program may hold: references to secrets, or in a definition any expression. */
+export type TextRule = (max: number) => z.ZodString;
+
+export const envSchemaOf = (programText: TextRule) =>
+  z
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'is not a name for an environment variable'),
+      programText(32_768),
+    )
+    .refine((env) => Object.keys(env).length <= 200, 'has more than 200 variables');
 
 /** What a container task and a script on the machine both have. */
 export const scriptSchema = text(262_144);
@@ -76,7 +80,7 @@ const imageSchema = plainText(500)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._:/@-]*$/, 'is not the name of an image')
   .meta({ example: 'alpine:3.20' });
 
-const argumentsSchema = z.array(secretText(131_072)).max(1_000);
+const argumentsSchemaOf = (programText: TextRule) => z.array(programText(131_072)).max(1_000);
 
 const filesLengthMax = 1_048_576;
 
@@ -97,25 +101,37 @@ const filesSchema = z
   })
   .meta({ description: 'Name → content; relative names lie in the working directory' });
 
-const partShape = {
+const partShapeOf = (programText: TextRule) => ({
   image: imageSchema,
-  cmd: argumentsSchema.optional().meta({
-    description: "Arguments of the image's entrypoint",
-    example: ['echo', '-n', 'hello world'],
-  }),
-  entrypoint: argumentsSchema.min(1).optional().meta({ description: "In place of the image's" }),
+  cmd: argumentsSchemaOf(programText)
+    .optional()
+    .meta({
+      description: "Arguments of the image's entrypoint",
+      example: ['echo', '-n', 'hello world'],
+    }),
+  entrypoint: argumentsSchemaOf(programText)
+    .min(1)
+    .optional()
+    .meta({ description: "In place of the image's" }),
   run: scriptSchema.optional().meta({ description: "A script for the image's /bin/sh, in place of both" }),
-  env: envSchema.optional(),
+  env: envSchemaOf(programText).optional(),
   files: filesSchema.optional(),
   workdir: pathSchema.optional(),
   user: plainText(100)
     .regex(/^\w[\w.-]*(:\w[\w.-]*)?$/, 'is neither a user nor user:group')
     .optional(),
-};
+});
 
-const namedPartSchema = z
-  .strictObject({ name: plainText(100).optional(), ...partShape, timeout: positiveDurationSchema.optional() })
-  .superRefine(checkProgram);
+type PartShape = ReturnType<typeof partShapeOf>;
+
+const namedPartSchemaOf = (partShape: PartShape) =>
+  z
+    .strictObject({
+      name: plainText(100).optional(),
+      ...partShape,
+      timeout: positiveDurationSchema.optional(),
+    })
+    .superRefine(checkProgram);
 
 const probeSchema = z
   .strictObject({
@@ -131,15 +147,16 @@ const probeSchema = z
   .refine((probe) => probe.path === undefined || probe.port !== undefined, '"path" goes with "port"')
   .meta({ description: 'Ready when `cmd` in it exits with 0, or `path` at `port` answers below 400' });
 
-const sidecarSchema = z
-  .strictObject({
-    name: z
-      .string()
-      .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'is not a host name: small letters, digits and "-"'),
-    ...partShape,
-    probe: probeSchema.optional(),
-  })
-  .superRefine(checkProgram);
+const sidecarSchemaOf = (partShape: PartShape) =>
+  z
+    .strictObject({
+      name: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'is not a host name: small letters, digits and "-"'),
+      ...partShape,
+      probe: probeSchema.optional(),
+    })
+    .superRefine(checkProgram);
 
 const mountSchema = z.discriminatedUnion(
   'type',
@@ -168,46 +185,49 @@ const uniqueNames = (sidecars: { name: string }[]) =>
   new Set(sidecars.map(({ name }) => name)).size === sidecars.length;
 
 /** The keys beside `image`, but `run`, `env` and `stdin`, which scripts on the machine have too. */
-export const containerShape = {
-  image: imageSchema.optional().meta({ description: 'An image: the task runs in a container' }),
-  cmd: partShape.cmd,
-  entrypoint: partShape.entrypoint,
-  files: partShape.files,
-  workdir: partShape.workdir,
-  user: partShape.user,
-  volumes: z
-    .array(pathSchema)
-    .max(20)
-    .refine((paths) => new Set(paths).size === paths.length, 'has a path twice')
-    .optional()
-    .meta({ description: 'Paths, empty at first, that pre, main and post share', example: ['/tmp'] }),
-  mounts: z.array(mountSchema).max(20).optional(),
-  networks: z
-    .array(
-      plainText(100)
-        .regex(/^[A-Za-z0-9][\w.-]*$/, 'is not the name of a network')
-        .refine((name) => name !== 'host', 'is the network of the machine, which no task may use'),
-    )
-    .max(10)
-    .optional(),
-  limits: limitsSchema.optional(),
-  gpus: z
-    .union([z.int(), z.string()])
-    .refine((value) => /^(all|device=[\w,-]{1,200}|[1-9]\d?)$/.test(String(value)), {
-      error: 'is neither "all", a count from 1 to 99, nor "device=…"',
-    })
-    .optional(),
-  registry: z
-    .strictObject({ username: secretText(1_000).min(1), password: secretText(4_096).min(1) })
-    .optional(),
-  pull: z.enum(['missing', 'always', 'never']).optional(),
-  pre: z.array(namedPartSchema).max(20).optional(),
-  post: z.array(namedPartSchema).max(20).optional(),
-  sidecars: z.array(sidecarSchema).max(10).refine(uniqueNames, 'has a name twice').optional(),
-};
+export function containerShapeOf(programText: TextRule) {
+  const partShape = partShapeOf(programText);
+  return {
+    image: imageSchema.optional().meta({ description: 'An image: the task runs in a container' }),
+    cmd: partShape.cmd,
+    entrypoint: partShape.entrypoint,
+    files: partShape.files,
+    workdir: partShape.workdir,
+    user: partShape.user,
+    volumes: z
+      .array(pathSchema)
+      .max(20)
+      .refine((paths) => new Set(paths).size === paths.length, 'has a path twice')
+      .optional()
+      .meta({ description: 'Paths, empty at first, that pre, main and post share', example: ['/tmp'] }),
+    mounts: z.array(mountSchema).max(20).optional(),
+    networks: z
+      .array(
+        plainText(100)
+          .regex(/^[A-Za-z0-9][\w.-]*$/, 'is not the name of a network')
+          .refine((name) => name !== 'host', 'is the network of the machine, which no task may use'),
+      )
+      .max(10)
+      .optional(),
+    limits: limitsSchema.optional(),
+    gpus: z
+      .union([z.int(), z.string()])
+      .refine((value) => /^(all|device=[\w,-]{1,200}|[1-9]\d?)$/.test(String(value)), {
+        error: 'is neither "all", a count from 1 to 99, nor "device=…"',
+      })
+      .optional(),
+    registry: z
+      .strictObject({ username: programText(1_000).min(1), password: programText(4_096).min(1) })
+      .optional(),
+    pull: z.enum(['missing', 'always', 'never']).optional(),
+    pre: z.array(namedPartSchemaOf(partShape)).max(20).optional(),
+    post: z.array(namedPartSchemaOf(partShape)).max(20).optional(),
+    sidecars: z.array(sidecarSchemaOf(partShape)).max(10).refine(uniqueNames, 'has a name twice').optional(),
+  };
+}
 
 /** Keys that say nothing without an image. */
-export const containerKeys = Object.keys(containerShape);
+export const containerKeys = Object.keys(containerShapeOf(secretText));
 
 /** A script takes the place of what the image or the task would run. */
 export function checkProgram(

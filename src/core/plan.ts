@@ -51,4 +51,7 @@ export const planLimits = {
   tasksMax: 10_000,
   needsMax: 100_000,
   inputsMax: 200,
+  expressionsMax: 20_000,
+  /** Of all that differ, together. */
+  expressionLettersMax: 512 * 1024,
 } as const;

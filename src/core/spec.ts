@@ -159,27 +159,42 @@ export function readSpec<Text = string>(stored: Spec<Text> | null): Spec<Text> |
 
 /** The spec for a worker: each text that holds references to secrets taken apart, once. */
 export function referSecrets(spec: Spec | null): Spec<SecretText> | null {
-  return spec === null ? null : mapTexts(spec, toSecretText);
+  return spec === null ? null : mapTexts(spec, (text) => toSecretText(text));
 }
 
-/** The same spec with each text in which secrets may stand changed by `change`. */
-export function mapTexts<From, To>(spec: Spec<From>, change: (text: From) => To): Spec<To> {
+/**
+ * The same spec with each text in which secrets and expressions may stand changed by `change`, which is told where it
+ * stands: `env.NAME`, `args[2]`, `pre[0].cmd[1]`.
+ */
+export function mapTexts<From, To>(spec: Spec<From>, change: Change<From, To>): Spec<To> {
   switch (spec.type) {
     case 'command':
-      return { ...spec, args: spec.args.map(change), ...mapEnv(spec, change) } as CommandSpec<To>;
-    case 'run':
-      return { ...spec, ...mapEnv(spec, change) } as ScriptSpec<To>;
-    case 'container': {
-      const { registry, pre, post, sidecars } = spec;
       return {
         ...spec,
-        ...mapPart(spec, change),
+        args: mapList(spec.args, 'args', change),
+        ...mapEnv(spec, '', change),
+      } as CommandSpec<To>;
+    case 'run':
+      return { ...spec, ...mapEnv(spec, '', change) } as ScriptSpec<To>;
+    case 'container': {
+      const { registry, pre, post, sidecars } = spec;
+      const mapParts = <Part extends ContainerPart<From>>(parts: Part[], name: string) =>
+        parts.map((part, index): Omit<Part, keyof MappedPart<To>> & MappedPart<To> => ({
+          ...part,
+          ...mapPart(part, `${name}[${index}].`, change),
+        }));
+      return {
+        ...spec,
+        ...mapPart(spec, '', change),
         ...(registry && {
-          registry: { username: change(registry.username), password: change(registry.password) },
+          registry: {
+            username: change(registry.username, 'registry.username'),
+            password: change(registry.password, 'registry.password'),
+          },
         }),
-        ...(pre && { pre: pre.map((part) => ({ ...part, ...mapPart(part, change) })) }),
-        ...(post && { post: post.map((part) => ({ ...part, ...mapPart(part, change) })) }),
-        ...(sidecars && { sidecars: sidecars.map((part) => ({ ...part, ...mapPart(part, change) })) }),
+        ...(pre && { pre: mapParts(pre, 'pre') }),
+        ...(post && { post: mapParts(post, 'post') }),
+        ...(sidecars && { sidecars: mapParts(sidecars, 'sidecars') }),
       } as ContainerSpec<To>;
     }
     default:
@@ -187,20 +202,30 @@ export function mapTexts<From, To>(spec: Spec<From>, change: (text: From) => To)
   }
 }
 
+type Change<From, To> = (text: From, place: string) => To;
 type MappedPart<To> = Pick<ContainerPart<To>, 'cmd' | 'entrypoint' | 'env'>;
 
-function mapPart<From, To>(part: ContainerPart<From>, change: (text: From) => To): MappedPart<To> {
+function mapPart<From, To>(part: ContainerPart<From>, at: string, change: Change<From, To>): MappedPart<To> {
   return {
-    ...(part.cmd && { cmd: part.cmd.map(change) }),
-    ...(part.entrypoint && { entrypoint: part.entrypoint.map(change) }),
-    ...mapEnv(part, change),
+    ...(part.cmd && { cmd: mapList(part.cmd, `${at}cmd`, change) }),
+    ...(part.entrypoint && { entrypoint: mapList(part.entrypoint, `${at}entrypoint`, change) }),
+    ...mapEnv(part, at, change),
   };
+}
+
+function mapList<From, To>(texts: From[], at: string, change: Change<From, To>): To[] {
+  return texts.map((text, index) => change(text, `${at}[${index}]`));
 }
 
 function mapEnv<From, To>(
   { env }: { env?: Record<string, From> | undefined },
-  change: (text: From) => To,
+  at: string,
+  change: Change<From, To>,
 ): { env?: Record<string, To> } {
   if (env === undefined) return {};
-  return { env: Object.fromEntries(Object.entries(env).map(([name, value]) => [name, change(value)])) };
+  return {
+    env: Object.fromEntries(
+      Object.entries(env).map(([name, value]) => [name, change(value, `${at}env.${name}`)]),
+    ),
+  };
 }

@@ -8,14 +8,15 @@ import {
   anyText,
   checkProgram,
   containerKeys,
-  containerShape,
+  containerShapeOf,
   durationSchema,
-  envSchema,
+  envSchemaOf,
   plainText,
   positiveDurationSchema,
   scriptSchema,
   secretText,
   stdinSchema,
+  type TextRule,
   text,
 } from './container-input.ts';
 import { parseDuration } from './durations.ts';
@@ -55,72 +56,82 @@ export const labelsSchema = z
   .record(text(63), anyText(200))
   .refine((labels) => Object.keys(labels).length <= 32, 'has more than 32 labels');
 
-export const taskInputSchema = z
-  .strictObject({
-    type: z.enum(specTypes).optional().meta({ description: 'What to run; follows from the other keys' }),
-    command: plainText(4_096)
-      .optional()
-      .meta({ description: 'An executable, run without a shell', example: 'echo' }),
-    args: z
-      .array(secretText(131_072))
-      .max(1_000)
-      .optional()
-      .meta({ example: ['hello', 'world'] }),
-    run: scriptSchema
-      .optional()
-      .meta({ description: "A shell script; with an image, for the image's shell" }),
-    handler: text(200).optional().meta({ description: 'The name of a function that a worker registers' }),
-    env: envSchema.optional(),
-    stdin: stdinSchema.optional().meta({ description: 'What the program reads from its standard input' }),
-    ...containerShape,
-    name: text(200).optional(),
-    queue: queueNameSchema.optional(),
-    input: jsonSchema.optional(),
-    priority: z.int().min(0).max(9).optional().meta({ description: '0 to 9, higher first; 5 by default' }),
-    delay: durationSchema.optional(),
-    run_at: z.iso
-      .datetime({ offset: true })
-      .refine(isStorableTime, 'is not between the years 1970 and 9998')
-      .optional(),
-    retry: retrySchema.optional(),
-    timeout: positiveDurationSchema.optional(),
-    idempotency_key: text(200).optional(),
-    labels: labelsSchema.optional(),
-  })
-  .superRefine((task, context) => {
-    const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
-    const type = typeOf(task);
-    const kinds = (
-      task.image === undefined
-        ? (['command', 'run', 'handler'] as const)
-        : (['image', 'command', 'handler'] as const)
-    ).filter((kind) => task[kind] !== undefined);
-    if (kinds.length > 1)
-      issue([kinds[1] ?? ''], `a task has one of ${kindNames}, not ${kinds.join(' and ')}`);
-    if (task.type !== undefined && task.type !== type) {
-      const key = task.type === 'container' ? 'image' : task.type;
-      issue(['type'], `is "${task.type}", but there is no "${key}"`);
-    }
-    if (task.args !== undefined && task.command === undefined)
-      issue(
-        ['args'],
-        task.image === undefined ? 'goes with "command"' : 'goes with "command"; in a container it is "cmd"',
-      );
-    for (const key of ['env', 'stdin'] as const) {
-      if (task[key] !== undefined && (type === null || type === 'handler'))
-        issue([key], 'goes with "command", "run" or "image"');
-    }
-    if (task.image === undefined) {
-      const key = containerKeys.find((each) => task[each as 'image'] !== undefined);
-      if (key !== undefined) issue([key], 'goes with "image"');
-    }
-    checkProgram(task, context);
-    if (type === null && task.name === undefined) {
-      issue(['name'], `is missing: a task has one of ${kindNames}, or a name for whoever claims it`);
-    }
-    if (task.delay !== undefined && task.run_at !== undefined) issue(['run_at'], 'cannot go with "delay"');
-  })
-  .meta({ id: 'TaskInput', description: 'One task' });
+const taskInputSchemaOf = (programText: TextRule) =>
+  z
+    .strictObject({
+      type: z.enum(specTypes).optional().meta({ description: 'What to run; follows from the other keys' }),
+      command: plainText(4_096)
+        .optional()
+        .meta({ description: 'An executable, run without a shell', example: 'echo' }),
+      args: z
+        .array(programText(131_072))
+        .max(1_000)
+        .optional()
+        .meta({ example: ['hello', 'world'] }),
+      run: scriptSchema
+        .optional()
+        .meta({ description: "A shell script; with an image, for the image's shell" }),
+      handler: text(200).optional().meta({ description: 'The name of a function that a worker registers' }),
+      env: envSchemaOf(programText).optional(),
+      stdin: stdinSchema.optional().meta({ description: 'What the program reads from its standard input' }),
+      ...containerShapeOf(programText),
+      name: text(200).optional(),
+      queue: queueNameSchema.optional(),
+      input: jsonSchema.optional(),
+      priority: z.int().min(0).max(9).optional().meta({ description: '0 to 9, higher first; 5 by default' }),
+      delay: durationSchema.optional(),
+      run_at: z.iso
+        .datetime({ offset: true })
+        .refine(isStorableTime, 'is not between the years 1970 and 9998')
+        .optional(),
+      retry: retrySchema.optional(),
+      timeout: positiveDurationSchema.optional(),
+      idempotency_key: text(200).optional(),
+      labels: labelsSchema.optional(),
+    })
+    .superRefine((task, context) => {
+      const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+      const type = typeOf(task);
+      const kinds = (
+        task.image === undefined
+          ? (['command', 'run', 'handler'] as const)
+          : (['image', 'command', 'handler'] as const)
+      ).filter((kind) => task[kind] !== undefined);
+      if (kinds.length > 1)
+        issue([kinds[1] ?? ''], `a task has one of ${kindNames}, not ${kinds.join(' and ')}`);
+      if (task.type !== undefined && task.type !== type) {
+        const key = task.type === 'container' ? 'image' : task.type;
+        issue(['type'], `is "${task.type}", but there is no "${key}"`);
+      }
+      if (task.args !== undefined && task.command === undefined)
+        issue(
+          ['args'],
+          task.image === undefined
+            ? 'goes with "command"'
+            : 'goes with "command"; in a container it is "cmd"',
+        );
+      for (const key of ['env', 'stdin'] as const) {
+        if (task[key] !== undefined && (type === null || type === 'handler'))
+          issue([key], 'goes with "command", "run" or "image"');
+      }
+      if (task.image === undefined) {
+        const key = containerKeys.find((each) => task[each as 'image'] !== undefined);
+        if (key !== undefined) issue([key], 'goes with "image"');
+      }
+      checkProgram(task, context);
+      if (type === null && task.name === undefined) {
+        issue(['name'], `is missing: a task has one of ${kindNames}, or a name for whoever claims it`);
+      }
+      if (task.delay !== undefined && task.run_at !== undefined) issue(['run_at'], 'cannot go with "delay"');
+    });
+
+export const taskInputSchema = taskInputSchemaOf(secretText).meta({
+  id: 'TaskInput',
+  description: 'One task',
+});
+
+/** A task of a definition: whether its expressions are right is judged there, not here. */
+export const templateTaskSchema = taskInputSchemaOf(anyText);
 
 export type TaskInput = z.input<typeof taskInputSchema>;
 
@@ -148,9 +159,22 @@ function typeOf(task: {
  * parseTaskInput({ command: 'echo', args: ['hello'] }).queue // 'default'
  */
 export function parseTaskInput(body: unknown, pointer = ''): NewTask {
+  return parseTask(taskInputSchema, body, pointer);
+}
+
+/** The same for a task of a definition, in which texts may be templates. */
+export function parseTemplateTask(body: unknown): NewTask {
+  return parseTask(templateTaskSchema, body, '');
+}
+
+function parseTask(
+  schema: typeof taskInputSchema | typeof templateTaskSchema,
+  body: unknown,
+  pointer: string,
+): NewTask {
   const storable = findJsonProblem(body);
   if (storable) throw invalid([{ pointer: pointer + storable.pointer, message: storable.message }]);
-  const parsed = taskInputSchema.safeParse(body);
+  const parsed = schema.safeParse(body);
   if (!parsed.success) throw invalid(toProblems(parsed.error, pointer));
   const task = parsed.data;
   if (Buffer.byteLength(JSON.stringify(task.input ?? null)) > inputBytesMax) {

@@ -41,20 +41,25 @@ export function refuseLaterKeys(
   return Object.fromEntries(Object.entries(map).filter(([key]) => !Object.hasOwn(later, key)));
 }
 
-/** The values of a task that become templates once expressions can be evaluated. */
-const templatedKeys = ['command', 'handler', 'input', 'queue', 'labels'];
+/** Values of a task that are no templates: what they say is what runs, and where. A name is any text. */
+const plainKeys = ['command', 'handler', 'queue', 'labels'];
 
-/** Reports each `${{` in a task, or in what all tasks have in common; true if there are any. */
+/** Reports each `${{` where it would not be seen; true if there are any. */
 export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; report: Report }): boolean {
   let hasAny = false;
   const refuse = (at: Path, code: string, message: string) => {
     hasAny = true;
     report({ path: at, code, message });
   };
-  for (const key of templatedKeys) {
+  for (const key of plainKeys) {
     for (const at of findTemplates(task[key] ?? null, [...path, key])) {
-      refuse(at, 'not_supported_yet', '${{ … }} is not supported yet: expressions come with a later version');
+      const message = `\${{ … }} is not supported in "${key}": expressions can stand in "env", "args", "cmd", "entrypoint", "registry" and "input"`;
+      refuse(at, 'not_supported_yet', message);
     }
+  }
+  if (typeof task.stdin === 'string' && task.stdin.includes('${{')) {
+    const message = 'stdin is no template: hand values over in "env" or "input" instead of ${{ … }}';
+    refuse([...path, 'stdin'], 'template_in_script', message);
   }
   return hasAny;
 }

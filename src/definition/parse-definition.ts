@@ -9,9 +9,11 @@ import { linkNeeds, readNeeds } from './needs.ts';
 import type { DefinitionProblem, Finding } from './problem.ts';
 import { ProblemList } from './problem-list.ts';
 import { type DefinitionDocument, readDocument } from './read-document.ts';
+import { checkReferences } from './references.ts';
 import { definitionSchema } from './schemas.ts';
 import { Suggester } from './suggest.ts';
 import { type LooseTask, readDefaults, readTask } from './tasks.ts';
+import { inheritedReferences, type TaskReference, TemplateReader } from './templates.ts';
 
 export type ParsedDefinition =
   | { kind: 'valid'; plan: Plan }
@@ -35,7 +37,7 @@ export function parseDefinition(source: string | Uint8Array): ParsedDefinition {
   const problems = new ProblemList();
   const composed = composeDocument(text, problems);
   const document = composed && readDocument(composed, problems);
-  const plan = document && readDefinition(document.value, checksOf(document, problems));
+  const plan = document && readDefinition(document.value, checksOf(document, problems, text));
   if (!plan || !problems.isEmpty) return { kind: 'invalid', problems: problems.toProblems(text) };
   // In a comment, which the parser passes over; but the text is stored as it is.
   const unstorable = findTextProblem(text);
@@ -56,11 +58,15 @@ function placeUnstorable(text: string, why: string): DefinitionProblem {
   };
 }
 
-function checksOf({ offsetOf }: DefinitionDocument, problems: ProblemList): Check {
-  const report = ({ related = [], ...said }: Finding) =>
+function checksOf(
+  { offsetOf, offsetWithin }: DefinitionDocument,
+  problems: ProblemList,
+  text: string,
+): Check {
+  const report = ({ related = [], within, ...said }: Finding) =>
     problems.add(() => ({
       ...said,
-      offset: offsetOf(said.path, said.of),
+      offset: within ? offsetWithin(said.path, within, text) : offsetOf(said.path, said.of),
       related: related.map(({ path, message }) => ({ offset: offsetOf(path), message })),
     }));
   return { report, suggester: new Suggester() };
@@ -92,8 +98,10 @@ function readDefinition(value: Json, checks: Check): Plan | null {
   const definition = refuseLaterKeys(value, laterDefinitionKeys, { path: [], report });
   check(definitionSchema, definition, [], checks);
   const input = definition.input === undefined ? null : readInputRules(definition.input, checks);
-  const defaults = readDefaults(definition.defaults, checks);
-  const tasks = readTasks(definition, { ...checks, defaults: defaults ?? {} });
+  const templates = new TemplateReader(input, checks);
+  const defaults = readDefaults(definition.defaults, checks) ?? {};
+  const inherited = templates.read(defaults, ['defaults']);
+  const tasks = readTasks(definition, { ...checks, defaults, templates, inherited });
   if (tasks === null) return null;
   return {
     name: typeof definition.name === 'string' ? definition.name : null,
@@ -103,9 +111,16 @@ function readDefinition(value: Json, checks: Check): Plan | null {
   };
 }
 
+interface TaskContext {
+  defaults: JsonMap;
+  templates: TemplateReader;
+  /** What the templates of the defaults ask of tasks. */
+  inherited: TaskReference[];
+}
+
 function readTasks(
   { tasks: value }: JsonMap,
-  { defaults, ...checks }: Check & { defaults: JsonMap },
+  { defaults, templates, inherited, ...checks }: Check & TaskContext,
 ): PlannedTask[] | null {
   const { report } = checks;
   const path = ['tasks'];
@@ -143,19 +158,27 @@ function readTasks(
     }
     tasks.push(task);
   }
-  return link(value, tasks, checks);
+  const references = value.map((each, index) =>
+    isJsonMap(each)
+      ? [...templates.read(each, ['tasks', index]), ...inheritedReferences(each, inherited)]
+      : [],
+  );
+  return link(value, tasks, { ...checks, references });
 }
 
 /** Also where tasks are wrong in themselves: all problems are wanted. */
-function link(values: Json[], tasks: (LooseTask | null)[], checks: Check): PlannedTask[] | null {
-  const needs = linkNeeds(
-    values.map((value, index) => {
-      if (!isJsonMap(value)) return { name: null, needs: [] };
-      const name = typeof value.name === 'string' ? value.name : null;
-      return { name, needs: readNeeds(value.needs, ['tasks', index, 'needs'], checks) };
-    }),
-    checks,
-  );
+function link(
+  values: Json[],
+  tasks: (LooseTask | null)[],
+  { references, ...checks }: Check & { references: TaskReference[][] },
+): PlannedTask[] | null {
+  const graph = values.map((value, index) => {
+    if (!isJsonMap(value)) return { name: null, needs: [] };
+    const name = typeof value.name === 'string' ? value.name : null;
+    return { name, needs: readNeeds(value.needs, ['tasks', index, 'needs'], checks) };
+  });
+  const needs = linkNeeds(graph, checks);
+  checkReferences(references, { graph, needs, checks });
   const dependents: number[][] = needs.map(() => []);
   for (const [index, ordinals] of needs.entries()) {
     for (const ordinal of ordinals) dependents[ordinal - 1]?.push(index + 1);

@@ -32,6 +32,14 @@ export interface RelatedPlace {
 /** What the caret goes under: the value, its key, or the map that lacks the key. */
 export type Part = 'value' | 'key' | 'map';
 
+/** A place in a text value: `at`, in the part of it from `start` to `end`, all counted in the value. */
+export interface Within {
+  text: string;
+  start: number;
+  end: number;
+  at: number;
+}
+
 interface Said {
   path: Path;
   /** By default the value. */
@@ -44,6 +52,8 @@ interface Said {
 
 /** A problem as a check says it. */
 export interface Finding extends Said {
+  /** The caret goes there, if that part of the value stands in the source as it is. */
+  within?: Within;
   related?: { path: Path; message: string }[];
 }
 

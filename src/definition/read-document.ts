@@ -9,8 +9,8 @@ import { type Alias, type Document, isAlias, isMap, isScalar, isSeq, type Node, 
 import { findTextProblem, type Json, jsonLimits } from '../core/json.ts';
 import { planLimits } from '../core/plan.ts';
 import { isExact } from './exact-number.ts';
-import { locate } from './locate.ts';
-import { type Part, type Path, quote } from './problem.ts';
+import { locate, locateWithin } from './locate.ts';
+import { type Part, type Path, quote, type Within } from './problem.ts';
 import type { ProblemList } from './problem-list.ts';
 
 /** Of the whole document, what stands behind an alias counted each time. */
@@ -24,6 +24,8 @@ export interface DefinitionDocument {
   value: Json;
   /** Where the value (or key) at this path begins; if there is none, what would hold it. */
   offsetOf: (path: Path, of?: Part) => number;
+  /** Where a part of the text value at this path stands, or the value. */
+  offsetWithin: (path: Path, within: Within, source: string) => number;
 }
 
 /** Null if the document is so large that reading stopped. */
@@ -33,7 +35,9 @@ export function readDocument(document: Document.Parsed, problems: ProblemList): 
   if (reader.isTooLarge) return null;
   const offsetOf: DefinitionDocument['offsetOf'] = (path, of) =>
     locate(document.contents, path, { of, targets: reader.targets });
-  return { value, offsetOf };
+  const offsetWithin: DefinitionDocument['offsetWithin'] = (path, within, source) =>
+    locateWithin(document.contents, path, { within, source, targets: reader.targets });
+  return { value, offsetOf, offsetWithin };
 }
 
 interface Read {

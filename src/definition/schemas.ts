@@ -1,7 +1,7 @@
 /** The keys of a definition, map by map. What a single task has too is taken over from it. */
 import { z } from 'zod';
 import { inputTypes } from '../core/plan.ts';
-import { jsonSchema, taskInputSchema } from '../core/task-input.ts';
+import { jsonSchema, templateTaskSchema } from '../core/task-input.ts';
 
 export const nameSchema = z.string().min(1).max(200);
 const descriptionSchema = z.string().max(10_000).optional();
@@ -24,7 +24,7 @@ const {
   run_at: _runAt,
   retry: _retry,
   ...single
-} = taskInputSchema.shape;
+} = templateTaskSchema.shape;
 const { queue, priority, timeout, env, limits, networks, pull, registry } = single;
 
 export const taskSchema = z.strictObject({

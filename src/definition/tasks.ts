@@ -2,7 +2,7 @@
 import { SkipjackError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import type { PlannedTask } from '../core/plan.ts';
-import { parseTaskInput, retrySchema } from '../core/task-input.ts';
+import { parseTemplateTask, retrySchema } from '../core/task-input.ts';
 import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
 import { laterTaskKeys, refuseLaterKeys, refuseTemplates } from './later.ts';
 import type { Path } from './problem.ts';
@@ -78,7 +78,7 @@ function withDefaults(task: JsonMap, defaults: JsonMap): JsonMap {
 function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | null {
   const { description: _description, needs: _needs, continue_on_error, ...single } = merged;
   try {
-    const { name, queue, priority, spec, input, labels, retry, timeout_ms } = parseTaskInput(single);
+    const { name, queue, priority, spec, input, labels, retry, timeout_ms } = parseTemplateTask(single);
     return {
       name,
       queue,

@@ -6,7 +6,7 @@ import { type LogPage, readLogPage } from '../queue/logs/read.ts';
 import type { LogPlace } from '../queue/logs/subject.ts';
 import { cancelProcess } from '../queue/processes/cancel.ts';
 import { deleteProcess } from '../queue/processes/delete.ts';
-import { describeTasks } from '../queue/processes/describe.ts';
+import { describeAsWritten } from '../queue/processes/describe.ts';
 import { endTaskByName, type NamedOutcome } from '../queue/processes/end-by-name.ts';
 import type { MoveOptions } from '../queue/processes/lock.ts';
 import { setProcessPaused } from '../queue/processes/pause.ts';
@@ -20,7 +20,7 @@ import { refused } from './values.ts';
 
 /** A task that can be worked on, or is being worked on. */
 export interface ActiveTask extends ActiveRow {
-  /** Of its definition. */
+  /** Of its definition, as written: `${{ … }}` is evaluated for whoever claims the task. */
   input: Json;
   process: ProcessContext | null;
   /** The outputs of its needs by name. */
@@ -70,7 +70,7 @@ export class ProcessHandle {
     const { db, plans } = this.#queue;
     const rows = await readActive(db, this.#askedId(), { limit: activeMax });
     if (rows === null) throw noSuchProcess(this.id);
-    const described = await describeTasks(
+    const described = await describeAsWritten(
       db,
       plans,
       rows.map(({ place }) => ({ place, outputs: 'direct' })),

@@ -189,3 +189,69 @@ test('no list loads a payload', async ({ database }) => {
   await api.server.close();
   await queue.close();
 });
+
+test('a claim carries the values of expressions; the task shows what was written', async ({ api }) => {
+  const written = {
+    name: 'A',
+    command: 'mail',
+    args: ['${{ input.to }}', '${{ secrets.TOKEN }} for ${{ input.to }}'],
+    env: { AMOUNT: '${{ input.amount * 2 }}' },
+    input: { all: '${{ input }}', text: 'to ${{ input.to }}' },
+  };
+  const given = { to: 'Ann ${{ secrets.TOKEN }}', amount: 1.5 };
+  const created = await api.post('/v1/processes', { definition: { tasks: [written] }, input: given });
+  const { tasks } = (await api.post('/v1/tasks/claim', { queues: ['default'], limit: 5 })).body;
+  expect(tasks).toMatchObject([
+    {
+      args: [given.to, [{ secret: 'TOKEN' }, ` for ${given.to}`]],
+      env: { AMOUNT: '3' },
+      input: { all: given, text: `to ${given.to}` },
+      process: { id: created.body.id, input: given },
+    },
+  ]);
+  expect((await api.get(`/v1/tasks/${tasks[0].id}`)).body).toMatchObject(written);
+});
+
+test('an expression that fails: the claim passes over the task, which says why it failed', async ({
+  api,
+}) => {
+  const definition = {
+    fail_fast: false,
+    tasks: [
+      { name: 'A', run: 'x', retry: { attempts: 3 }, env: { N: '${{ input.list[0].n / input.zero }}' } },
+      { name: 'B', run: 'y' },
+      { name: 'C', run: 'z', input: '${{ input.nope }}' },
+    ],
+  };
+  const { id } = (await api.post('/v1/processes', { definition, input: { list: [{ n: 1 }], zero: 0 } })).body;
+  const { body } = await api.post('/v1/tasks/claim', { queues: ['default'], limit: 1, worker: 'w' });
+  expect(body.tasks.map(({ name }: { name: string }) => name)).toEqual(['B']);
+  const [a, , c] = await tasksOf(api, `/v1/processes/${id}`);
+  const error = {
+    code: 'expression_failed',
+    message: 'env.N: ${{ input.list[0].n / input.zero }}: 1 / 0 has no answer',
+    details: {
+      expression: 'input.list[0].n / input.zero',
+      place: 'env.N',
+      values: { 'input.list[0].n': '1', 'input.zero': '0' },
+    },
+  };
+  expect((await api.get(`/v1/tasks/${a?.id}`)).body).toMatchObject({ state: 'failed', error, attempt: 1 });
+  expect((await api.get(`/v1/dead-letters/${a?.id}`)).body).toMatchObject({
+    error,
+    attempts: [{ attempt: 1, outcome: 'failed', worker: 'w' }],
+  });
+  // Nobody has claimed it yet; who asks for it by its id is told that it is over.
+  const refused = await api.post(`/v1/tasks/${c?.id}/claim`, { worker: 'w' });
+  expect([refused.status, refused.body.code]).toEqual([409, 'already_settled']);
+  expect((await api.get(`/v1/processes/${id}`)).body).toMatchObject({ state: 'failing' });
+});
+
+test('a single task knows no expressions, and its input is data', async ({ api }) => {
+  const { status, body } = await api.post('/v1/tasks', { command: 'x', args: ['${{ input.a }}'] });
+  expect([status, body.code]).toEqual([422, 'not_supported_yet']);
+  const input = { a: '${{ input.a }} ${{ secrets.B }}' };
+  await api.post('/v1/tasks', { name: 'review', queue: 'q', input });
+  const { tasks } = (await api.post('/v1/tasks/claim', { queues: ['q'] })).body;
+  expect(tasks[0].input).toEqual(input);
+});

@@ -217,3 +217,36 @@ test('a name may be anything that is text: quotes, emoji, lines, 200 letters', (
   const tasks = names.map((name, index) => ({ name, needs: names.slice(0, index) }));
   expect(planOf(JSON.stringify({ tasks })).tasks.map((task) => task.name)).toEqual(names);
 });
+
+test('expressions stand in the plan as they were written; a task may ask whatever came before it', () => {
+  const plan = planOf(`
+input: { who: { type: string } }
+defaults: { env: { WHO: "\${{ input.who }}", FAR: "\${{ tasks.First.state }}" } }
+tasks:
+  - { name: First, run: x, env: { FAR: none } }
+  - { name: beside }
+  - { name: between, needs: [First] }
+  - name: last
+    needs: [beside, between]
+    command: x
+    args: ['\${{ tasks["First"].output + tasks.beside.output }}', 'Bearer \${{ secrets.T }} for \${{ input.who }}']
+    input: [{ all: "\${{ input }}", error: "\${{ tasks.between.error }}" }]
+`);
+  const [first, , , last] = plan.tasks;
+  expect(first?.spec).toEqual({ type: 'run', run: 'x', env: { WHO: '${{ input.who }}', FAR: 'none' } });
+  expect(last?.spec).toEqual({
+    type: 'command',
+    command: 'x',
+    args: [
+      '${{ tasks["First"].output + tasks.beside.output }}',
+      'Bearer ${{ secrets.T }} for ${{ input.who }}',
+    ],
+    env: { WHO: '${{ input.who }}', FAR: '${{ tasks.First.state }}' },
+  });
+  expect(last?.input).toEqual([{ all: '${{ input }}', error: '${{ tasks.between.error }}' }]);
+});
+
+test('without declared inputs any may be asked for', () => {
+  const [task] = planOf('tasks: [{ name: A, input: "${{ input.whatever.there + 1 }}" }]').tasks;
+  expect(task?.input).toBe('${{ input.whatever.there + 1 }}');
+});

@@ -181,16 +181,6 @@ later.push(
     return ['not_supported_yet', `▸${key}: x\ntasks: [{ name: A }]`, `"${key}" is not supported yet: `];
   }),
   [
-    'not_supported_yet',
-    `tasks: [{ name: A, image: x, cmd: [a, ▸${expression}] }]`,
-    'expressions come with a later version',
-  ],
-  [
-    'not_supported_yet',
-    `tasks: [{ name: A, image: x, pre: [{ image: y, env: { B: ▸${expression} } }] }]`,
-    'expressions come with a later version',
-  ],
-  [
     'template_in_script',
     `tasks: [{ name: A, image: x, run: ▸${expression} }]`,
     'a script is never a template',
@@ -202,25 +192,143 @@ later.push(
   ],
   ...[
     `command: ▸${expression}`,
-    `command: x, args: [a, ▸${expression}]`,
     `handler: ▸${expression}`,
-    `run: x, env: { B: ▸${expression} }`,
     `queue: ▸${expression}`,
     `labels: { a: ▸${expression} }`,
-    `input: ▸${expression}`,
-    `input: { a: [1, { b: ▸${expression} }] }`,
+    `input: { ▸${expression}: 1 }`,
   ].map((keys): Case => {
-    return ['not_supported_yet', `tasks: [{ name: A, ${keys} }]`, 'expressions come with a later version'];
+    return [
+      'not_supported_yet',
+      `tasks: [{ name: A, ${keys} }]`,
+      /expressions can stand in|a key is no template/,
+    ];
   }),
-  ['not_supported_yet', `defaults: { queue: ▸${expression} }\ntasks: [{ name: A }]`, 'expressions come'],
   [
     'not_supported_yet',
-    `defaults: { env: { B: ▸${expression} } }\ntasks: [{ name: A, run: x }, { name: B, run: y }]`,
-    'expressions come',
+    `defaults: { queue: ▸${expression} }\ntasks: [{ name: A }]`,
+    'not supported in "queue"',
   ],
+  [
+    'not_supported_yet',
+    'tasks: [{ name: A, run: x, env: { B: "${{ ▸item }}" } }]',
+    '"each" comes with a later',
+  ],
+  ['not_supported_yet', 'tasks: [{ name: A, run: x, env: { B: "${{ ▸always() }}" } }]', 'conditions come'],
+  ['template_in_script', `tasks: [{ name: A, run: x, stdin: ▸${expression} }]`, 'stdin is no template'],
   ['template_in_script', `tasks: [{ name: A, run: ▸${expression} }]`, 'a script is never a template'],
   ['template_in_script', 'tasks:\n  - name: A\n    run: ▸|\n      echo ${{ x }}\n', '$SKIPJACK_INPUT'],
 );
+
+/** Of task B, which needs A, which needs C; D needs nothing. Inputs are n, a number, and who, a text. */
+const inExpression = (written: string) =>
+  `input: { n: { type: number }, who: { type: string, default: x } }
+tasks:
+  - { name: C, run: x }
+  - { name: D, run: x }
+  - { name: A, run: x, needs: [C] }
+  - name: B
+    needs: [A]
+    command: x
+    args:
+      - ${written}`;
+
+const expressions: Case[] = [
+  [
+    'invalid_expression',
+    inExpression('"${{ ▸ }}"').replace('▸ }}', '}}').replace('"${{', '"${{▸'),
+    'no expression',
+  ],
+  ['invalid_expression', inExpression('"a ${{ input.n +▸ }} b"'), 'it ends too early'],
+  ['invalid_expression', inExpression('a ▸${{ input.n'), 'has no }}'],
+  ['invalid_expression', inExpression("'${{ input.n ▸@ 2 }}'"), 'Unexpected character: @'],
+  ['invalid_expression', inExpression('${{ 1 }} and ${{ ▸) }}'), 'Unexpected token: RPAREN'],
+  [
+    'invalid_expression',
+    inExpression('|\n        first line\n        ${{ input.n + ▸"a" }}\n'),
+    'a number and text',
+  ],
+  [
+    'invalid_expression',
+    inExpression('>-\n        ${{ upper(▸1) }}\n        more'),
+    'upper takes text, not a number',
+  ],
+  ['invalid_expression', inExpression('${{ input.who + ▸input.n }}'), 'string(…) makes a text'],
+  ['invalid_expression', inExpression('${{ input.n == ▸input.who }}'), 'are never the same'],
+  ['invalid_expression', inExpression('${{ ▸input.who.matches("(a+)+$") }}'), 'some take for ever'],
+  ['invalid_expression', inExpression('${{ ▸upper() }}'), 'upper takes 1 value, not 0'],
+  ['invalid_expression', inExpression('${{ [1].map(▸input, 1) }}'), 'the name "input" is taken'],
+  ['invalid_expression', inExpression('${{ tasks[▸input.who].output }}'), 'the name of a task, in quotes'],
+  [
+    'invalid_expression',
+    inExpression('${{ tasks["A"]▸ }}').replace('"]▸ }}', '"]▸}}'),
+    'say what of the task',
+  ],
+  ['invalid_expression', inExpression('${{ ▸9007199254740993 }}'), 'would be rounded'],
+  ['unknown_name', inExpression('${{ ▸inputs.n }}'), 'there is no "inputs" here', 'input'],
+  ['unknown_name', inExpression('${{ input.who.▸uper() }}'), 'there is no function "uper"', 'upper'],
+  ['unknown_name', inExpression('${{ tasks.A.▸ouput }}'), 'a task has no "ouput"', 'output'],
+  ['unknown_name', inExpression('${{ process.▸nam }}'), 'the process has no "nam"'],
+  ['unknown_input', inExpression('${{ input.▸whom }}'), 'takes no input "whom"', 'who'],
+  ['unknown_input', inExpression('"${{ default(input[▸\'m\'], 1) }}"'), 'takes no input "m"'],
+  ['unknown_task', inExpression('${{ tasks[▸"AA"].output }}'), 'there is no task "AA"', 'A'],
+  [
+    'unknown_task',
+    inExpression('"${{ 1 }} ${{ tasks[\\"C\\"].output + tasks[▸\\"AA\\"].output }}"'),
+    '"AA"',
+    'A',
+  ],
+  ['unknown_task', inExpression("'${{ tasks[''C''].output + tasks[▸''AA''].output }}'"), '"AA"', 'A'],
+  [
+    'unknown_task',
+    '{"tasks": [{"name": "A", "input": "${{ tasks[▸\\"B\\"].state }}"}]}',
+    'there is no task "B"',
+  ],
+  [
+    'unknown_name',
+    inExpression('"${{ a }} ${{ a }}"').replace('"${{ a }} ${{ a', '"${{ 1 }} ${{ 1 }} ${{ ▸a'),
+    'no "a"',
+  ],
+  ['unknown_name', inExpression('▸"\\x24{{ a }}"'), 'there is no "a"'],
+  ['not_an_ancestor', inExpression('${{ tasks[▸"D"].output }}'), 'name it in "needs"'],
+  ['not_an_ancestor', inExpression('${{ tasks.▸B.state }}'), 'cannot ask for what it does itself'],
+  ['misplaced_secret', inExpression('${{ ▸secrets.A + "x" }}'), 'a secret stands alone'],
+  ['misplaced_secret', inExpression('${{ upper(▸secrets["A"]) }}'), 'a secret stands alone'],
+  [
+    'misplaced_secret',
+    'tasks: [{ name: A, input: { b: "x ▸${{ secrets.B }}" } }]',
+    'cannot stand in "input"',
+  ],
+  ['too_large', inExpression(`\${{ ▸${'1 + '.repeat(1_200)}1 }}`), 'more than 4000 letters'],
+  ['too_large', inExpression(`\${{ ${'('.repeat(60)}▸(1${')'.repeat(61)} }}`), 'nested 60 deep'],
+  [
+    'unknown_task',
+    'defaults: { env: { B: "${{ tasks.▸X.output }}" } }\ntasks: [{ name: A, run: x }, { name: B, run: y }]',
+    'there is no task "X"',
+  ],
+  [
+    'invalid_expression',
+    'defaults: { registry: { username: u, password: "${{▸ }}" } }\ntasks: [{ name: A, image: x }]',
+    'no expression',
+  ],
+  [
+    'unknown_input',
+    'input: {}\ntasks: [{ name: A, image: x, pre: [{ image: y, cmd: [a, "${{ input.▸b }}"] }] }]',
+    'takes no input "b"',
+  ],
+  [
+    'unknown_input',
+    'input: {}\ntasks: [{ name: A, input: { "k y": [{ z: "${{ input.▸b }}" }] } }]',
+    'takes no input "b"',
+  ],
+  [
+    'too_many_expressions',
+    `tasks: [{ name: A, command: x, args: &a [${Array.from({ length: 1_000 }, () => '"${{ 1 }}"').join()}] }${Array.from(
+      { length: 20 },
+      (_, index) => `, { name: t${index}, command: x, args: ${index === 19 ? '*a' : '*a'} }`,
+    ).join('')}]`.replace('&a [', '&a [▸'),
+    'more than 20000 expressions',
+  ],
+];
 
 const containers: Case[] = [
   ['invalid_value', 'tasks: [{ name: A, cmd: ▸[x] }]', 'goes with "image"'],
@@ -292,6 +400,7 @@ describe.each([
   ['of the syntax', syntax],
   ['of keys and values', keys],
   ['of what comes later', later],
+  ['of expressions', expressions],
   ['of containers', containers],
   ['of the graph', graph],
   ['of size', limits],
@@ -392,7 +501,7 @@ test('a pointer escapes what RFC 6901 wants escaped', () => {
 test('the README lists every code, and this test has each', () => {
   const readme = readFileSync(join(import.meta.dirname, '../../src/definition/README.md'), 'utf8');
   const listed = [...readme.matchAll(/^\| `([a-z0-9_]+)` \|/gm)].map((match) => match[1]);
-  const tested = [...syntax, ...keys, ...later, ...graph, ...limits].map(([code]) => code);
+  const tested = [...syntax, ...keys, ...later, ...expressions, ...graph, ...limits].map(([code]) => code);
   expect([...new Set(listed)].sort()).toEqual(
     [...new Set([...tested, 'not_utf8', 'too_many_aliases', 'more_problems'])].sort(),
   );

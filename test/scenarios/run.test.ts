@@ -60,6 +60,39 @@ test('the loan: shown line by line; its output is one JSON value on stdout', asy
   expect(await findRunningEmbeddedPostgres(data)).toBeNull();
 });
 
+test('expressions: values in env, args and input; a secret beside them; one that fails says why', async () => {
+  const file = await writeDefinition(`
+input:
+  who: { type: string, required: true }
+  amounts: { type: array, default: [1, 2.5] }
+tasks:
+  - name: Sum
+    command: node
+    args: [-p, 'JSON.stringify({ sum: Number(process.argv[1]) })', '\${{ input.amounts.sum() }}']
+  - name: Say it
+    needs: [Sum]
+    run: printf '%s|%s|%s|%s' "$WHO" "$TOKEN" "$SUM" "$(node -p 'JSON.stringify(require(process.env.SKIPJACK_INPUT).input)')"
+    env:
+      WHO: \${{ input.who }}
+      TOKEN: Bearer \${{ secrets.API }} for \${{ input.who.upper() }}
+      SUM: \${{ json(tasks.Sum.output).sum + 1 }}
+    input: { doubled: "\${{ input.amounts.map(x, x * 2) }}" }
+`);
+  const who = '$(id) ${{ secrets.API }}';
+  const data = await makeData();
+  const env = { SKIPJACK_SECRET_API: 's3cret' };
+  const { code, stdout, stderr } = await skipjack(['run', file, '--data', data, '--input', `who=${who}`], {
+    env,
+  });
+  expect(code, stderr).toBe(0);
+  expect(JSON.parse(stdout)).toEqual({
+    'Say it': `${who}|Bearer *** for ${who.toUpperCase()}|4.5|{"doubled":[2,5]}`,
+  });
+  const failed = await skipjack(['run', file, '--data', data, '--input', '{"who": "x", "amounts": ["1"]}']);
+  expect(failed.code).toBe(8);
+  expect(failed.stderr).toContain('args[2]: ${{ input.amounts.sum() }}: sum takes numbers, not text');
+});
+
 test('a failed task: exit code 8, and stderr says which and why', async () => {
   const { code, stdout, stderr } = await skipjack(['run', failing, '--data', await makeData()]);
   expect({ code, stdout }).toEqual({ code: 8, stdout: '' });

@@ -1,10 +1,10 @@
 /** A task as it is shown. */
 import { z } from 'zod';
-import { containerShape } from '../../core/container-input.ts';
+import { anyText, containerShapeOf } from '../../core/container-input.ts';
 import type { SecretText } from '../../core/secret-text.ts';
 import { type NamedPart, type Sidecar, specTypes } from '../../core/spec.ts';
 import { visibleTaskStates } from '../../core/task.ts';
-import { jsonSchema, taskInputSchema } from '../../core/task-input.ts';
+import { jsonSchema, templateTaskSchema } from '../../core/task-input.ts';
 
 export const momentSchema = z.string().meta({ format: 'date-time' });
 export const idSchema = z.string().meta({ format: 'uuid' });
@@ -61,10 +61,19 @@ const typeSchema = z
   .nullable()
   .meta({ description: 'Null: whoever claims it knows what to do' });
 
-const { command, args, run, handler, env, stdin } = taskInputSchema.shape;
+const { command, args, run, handler, env, stdin } = templateTaskSchema.shape;
 
-/** What a task runs, flat beside the rest, in the words in which it was enqueued. */
-export const workShape = { type: typeSchema, command, args, run, handler, env, stdin, ...containerShape };
+/** What a task runs, flat beside the rest, in the words in which it was enqueued or defined: with its expressions. */
+export const workShape = {
+  type: typeSchema,
+  command,
+  args,
+  run,
+  handler,
+  env,
+  stdin,
+  ...containerShapeOf(anyText),
+};
 
 const secretTextSchema = z
   .union([z.string(), z.array(z.union([z.string(), z.object({ secret: z.string() })]))])

@@ -3,19 +3,26 @@
  * the tasks before it. Read after the claim has committed, for everything that was claimed at once: outputs of
  * ended needs do not change while a task that needs them is active.
  *
- * Outputs are handed over up to a bound; past it a task gets the ids of the tasks that have them.
+ * Outputs are handed over up to a bound; past it a task gets the ids of the tasks that have them. Expressions get
+ * every output that they name, with a bound of its own (expressions.ts).
  */
+import { setImmediate } from 'node:timers/promises';
 import type { Json } from '../../core/json.ts';
 import type { Plan } from '../../core/plan.ts';
 import { readSpec, referSecrets } from '../../core/spec.ts';
+import type { TaskError } from '../../core/task.ts';
 import type { ClaimedTask, ClaimRequest } from '../../core/task-source.ts';
 import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';
+import { type AncestorRow, fillExpressions } from './expressions.ts';
 import type { PlanCache } from './plans.ts';
 
 /** Of the outputs that come along with one task, and with all that are described at once, as JSON. */
 const outputBytesMax = 1024 * 1024;
 const outputBytesOfAllMax = 16 * outputBytesMax;
+
+/** How long expressions may be evaluated before others get their turn; one task takes some 50 ms at most. */
+const turnMs = 10;
 
 export interface ToDescribe {
   place: Place;
@@ -25,6 +32,11 @@ export interface ToDescribe {
 /** What the process gives to a task. */
 export type Described = Pick<ClaimedTask, 'spec' | 'input' | 'process' | 'needs' | 'large_needs'>;
 
+/** Why there is nothing to run: an expression failed. */
+export interface Undescribable {
+  error: TaskError;
+}
+
 interface ProcessRow {
   id: string;
   definition: string | null;
@@ -32,34 +44,83 @@ interface ProcessRow {
   input: Json;
 }
 
-interface OutputRow {
+interface OutputRow extends AncestorRow {
   process_id: string;
   ordinal: number;
-  id: string;
   name: string;
-  bytes: number;
-  /** Null, whatever it is, when it is too large to come along with anything. */
-  output: Json;
 }
 
-/** Answers in the order of `tasks`. */
+/** For whoever claimed them, with the values of their expressions. Answers in the order of `tasks`. */
 export async function describeTasks(
+  db: Database,
+  plans: PlanCache,
+  tasks: ToDescribe[],
+): Promise<(Described | Undescribable)[]> {
+  const known = await plans.get(tasks.map(({ place }) => place.definition_id));
+  const asked = tasks.map(({ place }) => {
+    const plan = known.get(place.definition_id);
+    return plan ? plans.templateOf(plan, place.ordinal) : null;
+  });
+  const { written, find } = await readWritten(db, {
+    tasks,
+    known,
+    more: asked.map((each) => each?.ordinals ?? []),
+  });
+  let turnEnds = performance.now() + turnMs;
+  const described: (Described | Undescribable)[] = [];
+  for (const [index, { place }] of tasks.entries()) {
+    const own = written[index] as Described;
+    const asks = asked[index];
+    if (!asks) {
+      described.push(own);
+      continue;
+    }
+    if (performance.now() > turnEnds) {
+      await setImmediate();
+      turnEnds = performance.now() + turnMs;
+    }
+    const filled = await fillExpressions(db, asks, {
+      process: own.process,
+      find: (ordinal) => find(place, ordinal),
+    });
+    described.push('error' in filled ? filled : { ...own, ...filled });
+  }
+  return described;
+}
+
+/** As the definition says it, with expressions as they were written, for whoever looks. In the order of `tasks`. */
+export async function describeAsWritten(
   db: Database,
   plans: PlanCache,
   tasks: ToDescribe[],
 ): Promise<Described[]> {
   const known = await plans.get(tasks.map(({ place }) => place.definition_id));
+  return (await readWritten(db, { tasks, known, more: [] })).written;
+}
+
+/** `more`: for each task, ordinals of tasks to be read besides those it needs. */
+async function readWritten(
+  db: Database,
+  { tasks, known, more }: { tasks: ToDescribe[]; known: Map<string, Plan>; more: number[][] },
+): Promise<{ written: Described[]; find: (place: Place, ordinal: number) => AncestorRow | undefined }> {
   const needed = tasks.map(({ place, outputs }) =>
     ordinalsBefore(known.get(place.definition_id), place.ordinal, outputs),
   );
+  const wanted = tasks.flatMap(({ place }, index) => [
+    ...keysOf(place, needed[index] ?? []),
+    ...keysOf(place, more[index] ?? []),
+  ]);
   const [processes, found] = await Promise.all([
     readProcessContexts(db, [...new Set(tasks.map(({ place }) => place.process_id))]),
-    readOutputs(db, new Map(tasks.flatMap(({ place }, index) => keysOf(place, needed[index] ?? [])))),
+    readOutputs(db, new Map(wanted)),
   ]);
   let left = outputBytesOfAllMax;
-  return tasks.map(({ place }, index) => {
+  const written = tasks.map(({ place }, index) => {
     const planned = known.get(place.definition_id)?.tasks[place.ordinal - 1];
-    const own = keysOf(place, needed[index] ?? []).flatMap(([key]) => found.get(key) ?? []);
+    const own = keysOf(place, needed[index] ?? []).flatMap(([key]) => {
+      const row = found.get(key);
+      return row?.state === 'completed' ? row : [];
+    });
     const small = new Set<OutputRow>();
     let leftOfTask = outputBytesMax;
     for (const row of own.toSorted((one, other) => one.bytes - other.bytes)) {
@@ -76,10 +137,15 @@ export async function describeTasks(
       large_needs: Object.fromEntries(own.filter((row) => !small.has(row)).map((row) => [row.name, row.id])),
     };
   });
+  return { written, find: (place, ordinal) => found.get(keyOf(place, ordinal)) };
 }
 
-function keysOf({ process_id }: Place, ordinals: number[]): [string, [string, number]][] {
-  return ordinals.map((ordinal) => [`${ordinal} ${process_id}`, [process_id, ordinal]]);
+function keyOf({ process_id }: Pick<Place, 'process_id'>, ordinal: number): string {
+  return `${ordinal} ${process_id}`;
+}
+
+function keysOf(place: Place, ordinals: number[]): [string, [string, number]][] {
+  return ordinals.map((ordinal) => [keyOf(place, ordinal), [place.process_id, ordinal]]);
 }
 
 async function readProcessContexts(db: Database, ids: string[]): Promise<Map<string, ProcessRow>> {
@@ -94,29 +160,38 @@ async function readProcessContexts(db: Database, ids: string[]): Promise<Map<str
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** Each once, however many need it. What is stored in more than the bound is not even unpacked. */
+/**
+ * Each once, however many need it. What is stored in more than the bound is not even unpacked, and of all together
+ * only the smallest come, as many as may be handed over.
+ */
 async function readOutputs(
   db: Database,
   wanted: Map<string, [string, number]>,
 ): Promise<Map<string, OutputRow>> {
   if (wanted.size === 0) return new Map();
   const { rows } = await db.pool.query<OutputRow>(
-    `select task.process_id, task.ordinal, task.id, task.name, sized.bytes,
-       case when sized.bytes <= ${outputBytesMax} then task.output end as output
-     from unnest($1::uuid[], $2::integer[]) as wanted (process_id, ordinal)
-     cross join lateral (
-       select * from skipjack.tasks
-       where process_id = wanted.process_id and ordinal = wanted.ordinal and state = 'completed'
-       limit 1
-     ) as task
-     cross join lateral (
-       select case when task.output is null then 0
-         when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
-         else octet_length(task.output::text) end as bytes
-     ) as sized`,
+    `select found.process_id, found.ordinal, found.id, found.name, found.state, found.error, found.attempts,
+       found.is_large,
+       case when found.is_large then ${outputBytesMax + 1} else found.bytes end as bytes,
+       case when not found.is_large then found.output end as output
+     from (
+       select task.process_id, task.ordinal, task.id, task.name, task.state, task.error, task.output, sized.bytes,
+         task.failures + task.losses + (task.state = 'completed')::integer as attempts,
+         sized.bytes > ${outputBytesMax} or sum(sized.bytes) over (order by sized.bytes rows unbounded preceding)
+           > ${outputBytesOfAllMax} as is_large
+       from unnest($1::uuid[], $2::integer[]) as wanted (process_id, ordinal)
+       cross join lateral (
+         select * from skipjack.tasks where process_id = wanted.process_id and ordinal = wanted.ordinal limit 1
+       ) as task
+       cross join lateral (
+         select case when task.output is null then 0
+           when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
+           else octet_length(task.output::text) end as bytes
+       ) as sized
+     ) as found`,
     [[...wanted.values()].map(([id]) => id), [...wanted.values()].map(([, ordinal]) => ordinal)],
   );
-  return new Map(rows.map((row) => [`${row.ordinal} ${row.process_id}`, row]));
+  return new Map(rows.map((row) => [keyOf(row, row.ordinal), row]));
 }
 
 /** Ordinals of the direct needs, or of all that the task follows from. */

@@ -1,18 +1,31 @@
-/** Plans by the id of their definition. They never change, so what was read once is kept, within a bound. */
+/**
+ * Plans by the id of their definition. They never change, so what was read once is kept, within a bound; and so are
+ * the templates of their tasks, compiled when the first of such a task is claimed.
+ */
 import type { Plan } from '../../core/plan.ts';
+import { readSpec } from '../../core/spec.ts';
 import type { Database } from '../../database/connection.ts';
+import { compileTask } from '../../expression/task-template.ts';
+import { isTemplate } from '../../expression/template.ts';
+import type { Asking } from './expressions.ts';
 
 /** By the length of their JSON. */
 const lettersMax = 32 * 1024 * 1024;
+/** A letter of an expression, compiled, takes up to 60 bytes, one of a plan's JSON 1.7 (measured). */
+const weightOfExpressions = 40;
 
 export interface PlanCache {
   get(definitionIds: string[]): Promise<Map<string, Plan>>;
+  /** The template of a task of one of these plans; null: there is no expression in it. */
+  templateOf(plan: Plan, ordinal: number): Asking | null;
 }
 
 export function createPlanCache(db: Database): PlanCache {
   /** The least recently used first. */
   const kept = new Map<string, { plan: Plan; letters: number }>();
   let letters = 0;
+  /** By ordinal, of the plans that have templates at all; a plan that is no longer kept takes them with it. */
+  const templates = new WeakMap<Plan, Map<number, Asking | null>>();
 
   return {
     async get(definitionIds) {
@@ -34,9 +47,11 @@ export function createPlanCache(db: Database): PlanCache {
       for (const { id, plan: text } of rows) {
         const plan = JSON.parse(text) as Plan;
         found.set(id, plan);
+        if (isTemplate(text)) templates.set(plan, new Map());
         if (kept.has(id)) continue;
-        kept.set(id, { plan, letters: text.length });
-        letters += text.length;
+        const weight = text.length + weightOfExpressions * lettersOfExpressions(text);
+        kept.set(id, { plan, letters: weight });
+        letters += weight;
       }
       for (const [id, { letters: freed }] of kept) {
         if (letters <= lettersMax || kept.size === 1) break;
@@ -45,5 +60,33 @@ export function createPlanCache(db: Database): PlanCache {
       }
       return found;
     },
+    templateOf(plan, ordinal) {
+      const known = templates.get(plan);
+      if (!known) return null;
+      const compiled = known.get(ordinal);
+      if (compiled !== undefined) return compiled;
+      const asking = compile(plan, ordinal);
+      known.set(ordinal, asking);
+      return asking;
+    },
   };
+}
+
+function compile(plan: Plan, ordinal: number): Asking | null {
+  const planned = plan.tasks[ordinal - 1];
+  if (!planned) return null;
+  const template = compileTask({ spec: readSpec(planned.spec), input: planned.input });
+  if (template.asks === null) return null;
+  const asks: Asking['asks'] = new Map();
+  for (const [index, { name }] of plan.tasks.entries()) {
+    const members = template.asks.get(name);
+    if (members) asks.set(name, { ordinal: index + 1, members });
+  }
+  return { template, asks, ordinals: [...asks.values()].map(({ ordinal: each }) => each) };
+}
+
+function lettersOfExpressions(text: string): number {
+  let sum = 0;
+  for (const [expression] of text.matchAll(/\$\{\{[^}]{0,4000}/g)) sum += expression.length;
+  return sum;
 }
