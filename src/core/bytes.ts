@@ -1,6 +1,6 @@
 /** Sizes as people write them: `512m`, `2g`. As the container runtimes do, k is 1024. */
 
-export const bytesPattern = /^(\d{1,15})(?:\.(\d{1,3}))?\s?([kmgt]?)(?:i?b)?$/i;
+const bytesPattern = /^(\d{1,15})(?:\.(\d{1,3}))?\s?([kmgt]?)(?:i?b)?$/i;
 
 const factors: Record<string, number> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 

@@ -6,15 +6,12 @@
  */
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { createBatcher } from '../core/batching.ts';
-import { SkipjackError } from '../core/errors.ts';
+import { withinPatience } from '../core/within-patience.ts';
 import { readLiveFigures } from '../queue/overview.ts';
 import type { Queue } from '../queue/queue.ts';
 import { createLiveMetrics } from './live-metrics.ts';
 import { createQueueLabels, queueLabelsMax } from './queue-labels.ts';
 import { createSettledMetrics } from './settled-metrics.ts';
-
-/** Prometheus gives up after ten seconds, unless told otherwise; before that it should hear why. */
-const patienceMs = 2_500;
 
 /** The text format of Prometheus. */
 export const metricsContentType = Registry.PROMETHEUS_CONTENT_TYPE;
@@ -68,22 +65,4 @@ function watchProcess(): Registry {
     collectDefaultMetrics({ register: processRegistry });
   }
   return processRegistry;
-}
-
-async function withinPatience<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const sentence = `The database did not answer within ${patienceMs} ms.`;
-    timer = setTimeout(() => reject(new SkipjackError('database_unreachable', sentence)), patienceMs);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } catch (error) {
-    if (error instanceof SkipjackError) throw error;
-    throw new SkipjackError('database_unreachable', 'The database does not answer as it should.', {
-      cause: error,
-    });
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,12 +1,9 @@
 /** Whether this server can do its work, and whether it lives at all. */
 import { z } from 'zod';
-import { SkipjackError } from '../../core/errors.ts';
+import { withinPatience } from '../../core/within-patience.ts';
 import { readSchemaStatus, schemaError } from '../../database/migrate.ts';
 import type { ApiParts } from '../parts.ts';
 import { createSharedAnswer } from '../shared-answer.ts';
-
-/** A database that hangs is one that does not answer. */
-const patienceMs = 2_500;
 
 const healthSchema = z
   .object({
@@ -74,28 +71,4 @@ export function addHealthRoutes({ endpoints, queue, version }: ApiParts): void {
       },
     })
     .serve(async () => ({ status: 200, body: { status: 'ok', version } }));
-}
-
-async function withinPatience<Answer>(answer: Promise<Answer>): Promise<Answer> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(
-          new SkipjackError('database_unreachable', `The database did not answer within ${patienceMs} ms.`),
-        ),
-      patienceMs,
-    );
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } catch (error) {
-    if (error instanceof SkipjackError) throw error;
-    // Whatever it is, a wrong password included: this server cannot do its work.
-    throw new SkipjackError('database_unreachable', 'The database does not answer as it should.', {
-      cause: error,
-    });
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -23,7 +23,7 @@ export interface Vault {
 export const secretBytesMax = 65_536;
 
 /** The variable that holds a secret's value. */
-export function secretVariable(name: string): string {
+function secretVariable(name: string): string {
   return `SKIPJACK_SECRET_${name}`;
 }
 

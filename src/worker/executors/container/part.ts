@@ -210,7 +210,7 @@ function firstOf(
 }
 
 /** SIGTERM, `killGraceMs`, SIGKILL; and if the runtime does not answer either, its command line is let go. */
-export async function stopContainer(
+async function stopContainer(
   attempt: Attempt,
   { name }: Container,
   { ended, hurry, cli }: Running,
