@@ -23,6 +23,8 @@ function say(api: TestApi, { id, token }: ClaimedTask, lines: unknown[], more: o
 }
 
 interface Follower {
+  /** Held: fetch ends the stream of a response that nobody refers to any more. */
+  response: Response;
   /** Resolves with so many more events. */
   next(count: number): Promise<ReceivedEvent[]>;
   /** Resolves with all that come until the server ends the answer. */
@@ -49,7 +51,7 @@ async function follow(api: TestApi, path: string, headers: Record<string, string
     return taken;
   }
   onTestFinished(() => leaving.abort());
-  return { next: take, rest: () => take(Number.POSITIVE_INFINITY), leave: () => leaving.abort() };
+  return { response, next: take, rest: () => take(Number.POSITIVE_INFINITY), leave: () => leaving.abort() };
 }
 
 /** A server hears that a reader has left when it hears of it. */
