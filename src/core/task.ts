@@ -5,12 +5,17 @@ import type { Spec } from './spec.ts';
 export const taskStates = ['pending', 'active', 'completed', 'failed', 'cancelled', 'skipped'] as const;
 export type TaskState = (typeof taskStates)[number];
 
-/** What people see: `active` is one of `scheduled`, `ready`, `running`. */
+/** What an active task without a queue item is parked for. */
+export const parkings = ['engine', 'items', 'process', 'time', 'event'] as const;
+export type Parking = (typeof parkings)[number];
+
+/** What people see: `active` is one of `scheduled`, `ready`, `running`, `waiting` (parked). */
 export const visibleTaskStates = [
   'pending',
   'scheduled',
   'ready',
   'running',
+  'waiting',
   'completed',
   'failed',
   'cancelled',
@@ -32,6 +37,10 @@ export interface RetryPolicy {
   max_delay_ms: number;
   /** Spread each delay over its upper half, so that tasks that failed together do not come back together. */
   jitter: boolean;
+  /** Failures that are tried again; without it all are. One of the lists must have it. */
+  on?: { exit_codes?: number[]; codes?: string[] };
+  /** Counted from the start of the first attempt: no attempt begins later. */
+  within_ms?: number;
 }
 
 export const defaultRetry: RetryPolicy = {

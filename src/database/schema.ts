@@ -23,9 +23,9 @@ import {
 } from 'drizzle-orm/pg-core';
 import type { Json } from '../core/json.ts';
 import type { Plan } from '../core/plan.ts';
-import type { ProcessEvent, ProcessState } from '../core/process.ts';
+import type { ProcessEvent, ProcessState, ThoughtKind } from '../core/process.ts';
 import type { Spec } from '../core/spec.ts';
-import type { RetryPolicy, TaskError, TaskState } from '../core/task.ts';
+import type { Parking, RetryPolicy, TaskError, TaskState } from '../core/task.ts';
 
 export const skipjack = pgSchema('skipjack');
 
@@ -70,6 +70,17 @@ export const tasks = skipjack.table(
     /** Ordinals of the tasks that need this one. */
     dependents: integer('dependents').array(),
     continueOnError: boolean('continue_on_error').notNull().default(false),
+    /** Active, but with no queue item: what for. */
+    waitsFor: text('waits_for').$type<Parking>(),
+    /** An engine must think about it before it runs: the plan says so, or a need of it was skipped. */
+    thinks: boolean('thinks').notNull().default(false),
+    /** It is spared when its process stops after a failure, or a cancel. */
+    runsOnFailure: boolean('runs_on_failure').notNull().default(false),
+    runsOnCancel: boolean('runs_on_cancel').notNull().default(false),
+    /** Of an item of an `each`: the ordinal of that task, its place in the list from 0, its value. */
+    itemOf: integer('item_of'),
+    itemIndex: integer('item_index'),
+    item: jsonb('item').$type<Json>(),
   },
   (table) => [
     uniqueIndex('tasks_of_process')
@@ -98,6 +109,15 @@ export const tasks = skipjack.table(
       'a_task_of_a_process_has_a_place_in_it',
       sql`(${table.processId} is null) = (${table.ordinal} is null)`,
     ),
+    check(
+      'only_an_active_task_of_a_process_is_parked',
+      sql`${table.waitsFor} is null or (${table.state} = 'active' and ${table.processId} is not null)`,
+    ),
+    check(
+      'a_parked_task_says_what_for',
+      sql`${table.waitsFor} in ('engine', 'items', 'process', 'time', 'event')`,
+    ),
+    check('an_item_has_a_place', sql`(${table.itemOf} is null) = (${table.itemIndex} is null)`),
     check(
       'only_a_pending_task_waits_for_its_needs',
       sql`case ${table.state} when 'pending' then ${table.unmet} > 0 when 'active' then ${table.unmet} = 0 else ${table.unmet} >= 0 end`,
@@ -134,6 +154,8 @@ export const queueItems = skipjack.table(
     held: boolean('held').notNull().default(false),
     /** How far the attempt is, in its worker's words. Small. */
     progress: jsonb('progress').$type<Json>(),
+    /** Of a task with `retry.within`: no attempt begins later. Set when the first attempt has failed. */
+    retryUntil: moment('retry_until'),
   },
   (table) => [
     index('queue_items_claimable')
@@ -287,8 +309,21 @@ export const processes = skipjack.table(
     tasksAwaited: boolean('tasks_awaited').notNull().default(false),
     createdAt: moment('created_at').notNull(),
     finishedAt: moment('finished_at'),
+    /** Its plan has what only an engine can decide. Never changes. */
+    thinks: boolean('thinks').notNull().default(false),
+    /** Its end is for the engine: it has an output, `on_failure`, a deadline or a parent. Never changes. */
+    finishes: boolean('finishes').notNull().default(false),
+    /** Some task of it runs also when it stops. Never changes. */
+    cleansUp: boolean('cleans_up').notNull().default(false),
+    /** The task that started it, and its process. */
+    parentTaskId: uuid('parent_task_id'),
+    parentProcessId: uuid('parent_process_id'),
+    /** The task goes on without it; also of one started by `on_failure`. */
+    detached: boolean('detached').notNull().default(false),
+    depth: smallint('depth').notNull().default(0),
   },
   (table) => [
+    index('processes_by_parent').on(table.parentProcessId).where(sql`${table.parentProcessId} is not null`),
     index('processes_live').on(table.id).where(sql`${table.state} in ('running', 'failing', 'cancelling')`),
     index('processes_by_name').on(table.name, table.id),
     check(
@@ -297,7 +332,7 @@ export const processes = skipjack.table(
     ),
     check(
       'a_process_has_ended_when_nothing_is_unfinished',
-      sql`(${table.state} in ('completed', 'failed', 'cancelled')) = (${table.unfinished} = 0)`,
+      sql`case when ${table.state} in ('completed', 'failed', 'cancelled') then ${table.unfinished} = 0 else ${table.unfinished} > 0 or ${table.finishes} end`,
     ),
     check(
       'an_ended_process_has_its_time',
@@ -314,6 +349,113 @@ export const processes = skipjack.table(
 export const processInputs = skipjack.table('process_inputs', {
   processId: uuid('process_id').primaryKey(),
   input: jsonb('input').$type<Json>().notNull(),
+});
+
+/** What came of a process, where an engine ended it; kept out of the row that counts. */
+export const processResults = skipjack.table('process_results', {
+  processId: uuid('process_id').primaryKey(),
+  output: jsonb('output').$type<Json>(),
+  /** Why it failed, where no task says it: its output, its deadline. */
+  error: jsonb('error').$type<TaskError>(),
+  /** What `on_failure` started. */
+  failureProcessId: uuid('failure_process_id'),
+});
+
+/**
+ * The engine's inbox: what arithmetic cannot decide. Rows are only inserted, by whoever moves a process, and
+ * deleted by the engine that has thought about them, in one transaction with what it did, under the process's lock.
+ */
+export const engineItems = skipjack.table(
+  'engine_items',
+  {
+    id: bigint('id', { mode: 'number' }).primaryKey().generatedAlwaysAsIdentity(),
+    processId: uuid('process_id').notNull(),
+    taskId: uuid('task_id'),
+    kind: text('kind').$type<ThoughtKind>().notNull(),
+    /** Infinity while the process is paused. */
+    availableAt: timestamp('available_at', { withTimezone: true, mode: 'string' }).notNull(),
+    /** Of an event: `{"event_id": …}`. Small. */
+    details: jsonb('details').$type<Json>(),
+    /** Thinking about it threw so often; the third time ends the task, or the process. */
+    failures: smallint('failures').notNull().default(0),
+  },
+  (table) => [
+    index('engine_items_due').on(table.availableAt, table.id),
+    index('engine_items_of_process').on(table.processId),
+    check(
+      'a_thought_is_known',
+      sql`${table.kind} in ('think', 'items', 'child_ended', 'timer', 'event', 'cleanup', 'finish', 'deadline', 'cancel', 'retry')`,
+    ),
+  ],
+);
+
+/** How far the items of an `each` are. Narrow, for every settle of one of them rewrites the row. */
+export const itemLists = skipjack.table(
+  'item_lists',
+  {
+    processId: uuid('process_id').notNull(),
+    /** Of the task with the `each`. */
+    ordinal: integer('ordinal').notNull(),
+    taskId: uuid('task_id').notNull(),
+    /** The items are the tasks from … to. */
+    firstOrdinal: integer('first_ordinal').notNull(),
+    lastOrdinal: integer('last_ordinal').notNull(),
+    /** From here on items may be pending. */
+    nextOrdinal: integer('next_ordinal').notNull(),
+    /** Items that have not ended. */
+    unended: integer('unended').notNull(),
+    failed: integer('failed').notNull().default(0),
+    failuresMax: integer('failures_max').notNull(),
+    concurrency: integer('concurrency').notNull(),
+  },
+  (table) => [
+    primaryKey({ name: 'item_lists_pkey', columns: [table.processId, table.ordinal] }),
+    check(
+      'a_list_counts_its_items',
+      sql`${table.unended} between 0 and ${table.lastOrdinal} - ${table.firstOrdinal} + 1 and ${table.failed} >= 0`,
+    ),
+    check('some_item_may_be_active', sql`${table.concurrency} >= 1 and ${table.failuresMax} >= 0`),
+  ],
+);
+
+/** What came by `POST /v1/events`. Taken by all who wait for it then; otherwise by the first who comes to wait. */
+export const events = skipjack.table(
+  'events',
+  {
+    id: uuid('id').primaryKey(),
+    name: text('name').notNull(),
+    /** Empty: none. */
+    key: text('key').notNull().default(''),
+    payload: jsonb('payload').$type<Json>(),
+    createdAt: moment('created_at').notNull(),
+    /** Null: nobody has waited for it yet. */
+    takenAt: moment('taken_at'),
+  },
+  (table) => [
+    index('events_kept').on(table.name, table.key, table.id).where(sql`${table.takenAt} is null`),
+    index('events_by_time').on(table.createdAt),
+    check('an_event_has_a_name', sql`char_length(${table.name}) between 1 and 200`),
+    check('a_key_has_at_most_200_letters', sql`char_length(${table.key}) <= 200`),
+  ],
+);
+
+/** Tasks that wait for an event. */
+export const eventWaits = skipjack.table(
+  'event_waits',
+  {
+    taskId: uuid('task_id').primaryKey(),
+    processId: uuid('process_id').notNull(),
+    name: text('name').notNull(),
+    key: text('key').notNull().default(''),
+  },
+  (table) => [index('event_waits_for').on(table.name, table.key)],
+);
+
+/** Names of definitions by which nothing more is started. */
+export const inactiveDefinitions = skipjack.table('inactive_definitions', {
+  name: text('name').primaryKey(),
+  since: moment('since').notNull(),
+  by: text('by'),
 });
 
 /** Moves that leave no time elsewhere. People read the view `process_history`. */
@@ -333,7 +475,7 @@ export const processEvents = skipjack.table(
     primaryKey({ name: 'process_events_pkey', columns: [table.processId, table.id] }),
     check(
       'a_process_event_is_known',
-      sql`${table.event} in ('paused', 'resumed', 'cancel_requested', 'retried', 'completed_by_name', 'failed_by_name')`,
+      sql`${table.event} in ('paused', 'resumed', 'cancel_requested', 'retried', 'completed_by_name', 'failed_by_name', 'deadline_exceeded', 'failure_process_started', 'failure_process_refused')`,
     ),
   ],
 );
@@ -371,7 +513,7 @@ export const idempotencyKeys = skipjack.table(
   (table) => [
     primaryKey({ name: 'idempotency_keys_pkey', columns: [table.scope, table.key] }),
     index('idempotency_keys_by_made').on(table.madeId),
-    check('a_scope_is_known', sql`${table.scope} in ('task', 'process')`),
+    check('a_scope_is_known', sql`${table.scope} in ('task', 'process', 'event')`),
     check('a_key_has_1_to_200_letters', sql`char_length(${table.key}) between 1 and 200`),
   ],
 );

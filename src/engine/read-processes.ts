@@ -56,6 +56,7 @@ const emptyCounts: Record<VisibleTaskState, number> = {
   scheduled: 0,
   ready: 0,
   running: 0,
+  waiting: 0,
   completed: 0,
   failed: 0,
   cancelled: 0,

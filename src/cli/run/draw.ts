@@ -61,6 +61,7 @@ const symbols: Record<TaskProgress['state'], string> = {
   scheduled: '○',
   ready: '○',
   running: '●',
+  waiting: '○',
   completed: '✓',
   failed: '✗',
   cancelled: '–',
