@@ -28,6 +28,7 @@ CREATE TABLE "skipjack"."events" (
 	"payload" jsonb,
 	"created_at" timestamp with time zone NOT NULL,
 	"taken_at" timestamp with time zone,
+	"woken" integer DEFAULT 0 NOT NULL,
 	CONSTRAINT "an_event_has_a_name" CHECK (char_length("skipjack"."events"."name") between 1 and 200),
 	CONSTRAINT "a_key_has_at_most_200_letters" CHECK (char_length("skipjack"."events"."key") <= 200)
 );
@@ -80,11 +81,11 @@ ALTER TABLE "skipjack"."tasks" ADD COLUMN "item_of" integer;--> statement-breakp
 ALTER TABLE "skipjack"."tasks" ADD COLUMN "item_index" integer;--> statement-breakpoint
 ALTER TABLE "skipjack"."tasks" ADD COLUMN "item" jsonb;--> statement-breakpoint
 CREATE INDEX "engine_items_due" ON "skipjack"."engine_items" USING btree ("available_at","id");--> statement-breakpoint
-CREATE INDEX "engine_items_of_process" ON "skipjack"."engine_items" USING btree ("process_id");--> statement-breakpoint
+CREATE INDEX "engine_items_of_process" ON "skipjack"."engine_items" USING btree ("process_id","task_id");--> statement-breakpoint
 CREATE INDEX "event_waits_for" ON "skipjack"."event_waits" USING btree ("name","key");--> statement-breakpoint
 CREATE INDEX "events_kept" ON "skipjack"."events" USING btree ("name","key","id") WHERE "skipjack"."events"."taken_at" is null;--> statement-breakpoint
 CREATE INDEX "events_by_time" ON "skipjack"."events" USING btree ("created_at");--> statement-breakpoint
-CREATE INDEX "processes_by_parent" ON "skipjack"."processes" USING btree ("parent_process_id") WHERE "skipjack"."processes"."parent_process_id" is not null;--> statement-breakpoint
+CREATE INDEX "processes_by_parent" ON "skipjack"."processes" USING btree ("parent_process_id","parent_task_id") WHERE "skipjack"."processes"."parent_process_id" is not null;--> statement-breakpoint
 ALTER TABLE "skipjack"."idempotency_keys" ADD CONSTRAINT "a_scope_is_known" CHECK ("skipjack"."idempotency_keys"."scope" in ('task', 'process', 'event')) NOT VALID;--> statement-breakpoint
 ALTER TABLE "skipjack"."process_events" ADD CONSTRAINT "a_process_event_is_known" CHECK ("skipjack"."process_events"."event" in ('paused', 'resumed', 'cancel_requested', 'retried', 'completed_by_name', 'failed_by_name', 'deadline_exceeded', 'failure_process_started', 'failure_process_refused')) NOT VALID;--> statement-breakpoint
 ALTER TABLE "skipjack"."processes" ADD CONSTRAINT "a_process_has_ended_when_nothing_is_unfinished" CHECK (case when "skipjack"."processes"."state" in ('completed', 'failed', 'cancelled') then "skipjack"."processes"."unfinished" = 0 else "skipjack"."processes"."unfinished" > 0 or "skipjack"."processes"."finishes" end) NOT VALID;--> statement-breakpoint

@@ -44,6 +44,8 @@ export interface Settings {
   metricsHost: string;
   /** How long the logs of tasks are kept. */
   logRetentionMs: number;
+  /** How long events that came from outside are kept. */
+  eventRetentionMs: number;
   logLevel: (typeof logLevels)[number];
 }
 
@@ -83,6 +85,7 @@ const defaults: Settings = {
   metricsPort: null,
   metricsHost: '127.0.0.1',
   logRetentionMs: 14 * 86_400_000,
+  eventRetentionMs: 7 * 86_400_000,
   logLevel: 'info',
 };
 
@@ -208,6 +211,11 @@ const settings: Record<keyof Settings, Setting> = {
     variables: ['SKIPJACK_LOG_RETENTION'],
     schema: durationBetween('1m', '3650d'),
     example: '14d',
+  },
+  eventRetentionMs: {
+    variables: ['SKIPJACK_EVENT_RETENTION'],
+    schema: durationBetween('1m', '3650d'),
+    example: '7d',
   },
   logLevel: {
     variables: ['SKIPJACK_LOG_LEVEL'],

@@ -12,7 +12,7 @@ const rooms: Record<string, string[]> = {
   database: ['core'],
   queue: ['core', 'expression', 'database'],
   definition: ['core', 'expression'],
-  engine: ['core', 'definition', 'database', 'queue'],
+  engine: ['core', 'expression', 'definition', 'database', 'queue'],
   worker: ['core'],
   metrics: ['core', 'queue'],
   api: ['core', 'definition', 'database', 'queue', 'engine', 'metrics'],

@@ -39,6 +39,16 @@ test('lists are split at commas', () => {
   });
 });
 
+test('logs are kept for two weeks and events for one, unless it is said otherwise', () => {
+  const day = 86_400_000;
+  expect(readConfig({}, { environment: {} })).toMatchObject({
+    logRetentionMs: 14 * day,
+    eventRetentionMs: 7 * day,
+  });
+  const environment = { SKIPJACK_LOG_RETENTION: '1d', SKIPJACK_EVENT_RETENTION: '2d' };
+  expect(readConfig({}, { environment })).toMatchObject({ logRetentionMs: day, eventRetentionMs: 2 * day });
+});
+
 test('a configuration is frozen', () => {
   const config = readConfig({}, { environment: {} });
   expect(() => Object.assign(config, { port: 1 })).toThrow(TypeError);
@@ -75,6 +85,7 @@ test.each([
     'SKIPJACK_PORT "eighty" is not a whole number from 0 to 65535. For example: SKIPJACK_PORT=3000',
   ],
   ['SKIPJACK_LEASE', '10ms', 'SKIPJACK_LEASE "10ms" is not a duration from 1s to 1d'],
+  ['SKIPJACK_EVENT_RETENTION', '1s', 'SKIPJACK_EVENT_RETENTION "1s" is not a duration from 1m to 3650d'],
   ['SKIPJACK_LOG_LEVEL', 'loud', 'SKIPJACK_LOG_LEVEL "loud" is none of fatal, error,'],
   ['SKIPJACK_QUEUES', ' , ', 'SKIPJACK_QUEUES " , " is empty'],
   ['SKIPJACK_QUEUES', '$engine', 'has a name that begins with "$"'],

@@ -27,6 +27,7 @@ import { addBatchRoute } from './routes/batch.ts';
 import { addClaimRoutes } from './routes/claims.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
 import { addDefinitionRoutes } from './routes/definitions.ts';
+import { addEventRoutes } from './routes/events.ts';
 import { addHealthRoutes } from './routes/health.ts';
 import { addHeartbeatRoutes } from './routes/heartbeats.ts';
 import { addLogRoutes } from './routes/logs.ts';
@@ -102,6 +103,7 @@ export function createApi(engine: Engine, options: ApiOptions = {}): OpenAPIHono
   addDefinitionRoutes(parts);
   addProcessRoutes(parts);
   addProcessMoveRoutes(parts);
+  addEventRoutes(parts);
   addLogRoutes(parts);
   addDeadLetterRoutes(parts);
   addOperationRoutes(parts);

@@ -1,17 +1,24 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Database } from '../database/connection.ts';
+import { startThinking } from '../engine/thinking/start-thinking.ts';
+import type { Queue } from '../queue/queue.ts';
 import { startUpkeep } from '../queue/upkeep.ts';
 import { complainer } from './database.ts';
 import type { Lifetime } from './lifetime.ts';
 
-/** Runs the upkeep until the command ends. As it looks every second, it is who notices a database that is away. */
+/**
+ * Runs the upkeep, and thinks about processes, until the command ends. As the upkeep looks every second, it is who
+ * notices a database that is away.
+ */
 export function keepUp(
   life: Lifetime,
-  db: Database,
-  { log, config }: { log: Logger; config: Pick<Config, 'logRetentionMs'> },
+  queue: Queue,
+  { log, config }: { log: Logger; config: Pick<Config, 'logRetentionMs' | 'eventRetentionMs'> },
 ): void {
-  const { logRetentionMs } = config;
-  const upkeep = startUpkeep(db, { logRetentionMs, onError: complainer(log) });
+  const { logRetentionMs, eventRetentionMs } = config;
+  const onError = complainer(log);
+  const upkeep = startUpkeep(queue.db, { logRetentionMs, eventRetentionMs, onError });
   life.onEnd('upkeep', () => upkeep.stop());
+  const thinking = startThinking(queue, { onError });
+  life.onEnd('thinking', () => thinking.stop());
 }

@@ -2,10 +2,12 @@ import { Command } from 'commander';
 import { cancelCommand } from './commands/cancel.ts';
 import { completeCommand } from './commands/complete.ts';
 import { deadLettersCommand } from './commands/dead-letters.ts';
+import { definitionsCommand } from './commands/definitions.ts';
 import { devCommand } from './commands/dev.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { enqueueCommand } from './commands/enqueue.ts';
 import { eventsCommand } from './commands/events.ts';
+import { explainCommand } from './commands/explain.ts';
 import { failCommand } from './commands/fail.ts';
 import { getCommand } from './commands/get.ts';
 import { laterCommands } from './commands/later.ts';
@@ -18,6 +20,8 @@ import { queuesCommand } from './commands/queues.ts';
 import { resumeCommand } from './commands/resume.ts';
 import { retryCommand } from './commands/retry.ts';
 import { runCommand } from './commands/run.ts';
+import { schemaCommand } from './commands/schema.ts';
+import { sendCommand } from './commands/send.ts';
 import { serverCommand } from './commands/server.ts';
 import { startCommand } from './commands/start.ts';
 import { statsCommand } from './commands/stats.ts';
@@ -29,20 +33,27 @@ import { version } from './version.ts';
 
 const environmentHelp = `
 Environment, beside what the commands name:
-  DATABASE_URL            the Postgres to use; SKIPJACK_DATABASE_URL wins over it
-  SKIPJACK_LISTEN_URL     a direct URL for LISTEN where DATABASE_URL leads to a pooler; off: polling alone
-  SKIPJACK_API_KEYS       the keys that a server accepts, comma separated
-  SKIPJACK_ALLOWED_HOSTS  Host headers that a server without keys accepts beside loopback's, comma separated
-  SKIPJACK_URL            the server that commands ask
-  SKIPJACK_API_KEY        the key that they show it
-  SKIPJACK_SECRETS_DIR    a folder with a file for each secret of a worker; SKIPJACK_SECRET_NAME holds one itself
-  SKIPJACK_LOG_RETENTION  how long the logs of tasks are kept (14d)
-  SKIPJACK_LOG_LEVEL      fatal, error, warn, info, debug, trace or silent (info)`;
+  DATABASE_URL              the Postgres to use; SKIPJACK_DATABASE_URL wins over it
+  SKIPJACK_LISTEN_URL       a direct URL for LISTEN where DATABASE_URL leads to a pooler; off: polling alone
+  SKIPJACK_API_KEYS         the keys that a server accepts, comma separated
+  SKIPJACK_ALLOWED_HOSTS    Host headers that a server without keys accepts beside loopback's, comma separated
+  SKIPJACK_URL              the server that commands ask
+  SKIPJACK_API_KEY          the key that they show it
+  SKIPJACK_SECRETS_DIR      a folder with a file for each secret of a worker; SKIPJACK_SECRET_NAME holds one itself
+  SKIPJACK_LOG_RETENTION    how long the logs of tasks are kept (14d)
+  SKIPJACK_EVENT_RETENTION  how long events that were sent are kept (7d)
+  SKIPJACK_LOG_LEVEL        fatal, error, warn, info, debug, trace or silent (info)`;
 
 function groups(): Record<string, Command[]> {
   return {
     'Run:': [devCommand(), runCommand(), serverCommand(), workerCommand()],
-    'Definitions:': [validateCommand(), publishCommand()],
+    'Definitions:': [
+      validateCommand(),
+      explainCommand(),
+      schemaCommand(),
+      publishCommand(),
+      definitionsCommand(),
+    ],
     'Processes:': [
       startCommand(),
       completeCommand(),
@@ -51,6 +62,7 @@ function groups(): Record<string, Command[]> {
       resumeCommand(),
       retryCommand(),
       eventsCommand(),
+      sendCommand(),
     ],
     'Tasks, and both:': [
       enqueueCommand(),

@@ -21,9 +21,11 @@ export function formatTask(task: Task): string {
     ['waiting for', task.waiting_for],
     ['attempt', tries.filter((part) => part !== '').join(', ')],
     ['process', task.process_id && `${task.process_id}, task ${task.ordinal}`],
+    ['item', task.item && `${task.item.index}, of task ${task.item_of}: ${JSON.stringify(task.item.value)}`],
+    ['sub-process', task.process?.id],
     ['needs', task.needs.length > 0 ? task.needs.join(', ') : null],
     ['queue', `${task.queue}, priority ${task.priority}`],
-    ['runs', describeWork(task)],
+    ['runs', formatWork(task)],
     ['input', task.input],
     ['labels', Object.keys(task.labels).length > 0 ? task.labels : null],
     [
@@ -55,7 +57,10 @@ export function formatTask(task: Task): string {
   ]);
 }
 
-function describeWork(task: Task): string | null {
+/** What a worker runs, as one would write it; null: nothing. */
+export function formatWork(
+  task: Pick<Task, 'type' | 'command' | 'args' | 'run' | 'image' | 'entrypoint' | 'cmd' | 'handler'>,
+): string | null {
   if (task.type === 'command') return [task.command ?? '', ...(task.args ?? [])].map(quoted).join(' ');
   if (task.type === 'run') return task.run ?? null;
   if (task.type === 'container') {

@@ -6,6 +6,7 @@ import { createCalls } from './calls.ts';
 import { type ClaimClient, createClaimClient } from './claims.ts';
 import { createDeadLetterClient, type DeadLetterClient } from './dead-letters.ts';
 import { createDefinitionClient, type DefinitionClient } from './definitions.ts';
+import { createEventClient, type EventClient } from './events.ts';
 import { createLogClient, type LogClient } from './logs.ts';
 import { createOperationClient, type OperationClient } from './operations.ts';
 import { createProcessClient, type ProcessClient } from './processes.ts';
@@ -15,6 +16,7 @@ import { createTaskClient, type TaskClient } from './tasks.ts';
 export type { CallOptions } from './calls.ts';
 export type { ClaimOptions, Held } from './claims.ts';
 export type { DefinitionInput } from './definitions.ts';
+export type { EventInput } from './events.ts';
 export type { FollowOptions, LogFilter, SaidLine } from './logs.ts';
 export type { MoveOptions, ProcessStart } from './processes.ts';
 
@@ -24,6 +26,7 @@ export interface Client
     LogClient,
     DefinitionClient,
     ProcessClient,
+    EventClient,
     DeadLetterClient,
     OperationClient {}
 
@@ -36,6 +39,7 @@ export function createClient(connection: Connection): Client {
     ...createLogClient(calls, connection),
     ...createDefinitionClient(calls),
     ...createProcessClient(calls),
+    ...createEventClient(calls),
     ...createDeadLetterClient(calls),
     ...createOperationClient(calls),
   };

@@ -1,7 +1,7 @@
 import type { Json } from '../core/json.ts';
 import { type CallOptions, type Calls, part } from './calls.ts';
 import type { Call } from './request.ts';
-import type { Definition, DefinitionSummary, Page, Published, Validation } from './views.ts';
+import type { Definition, DefinitionDiff, DefinitionSummary, Page, Published, Validation } from './views.ts';
 
 /** A definition in hand: an object, or its text, YAML or JSON. */
 export type DefinitionInput = string | { [key: string]: Json };
@@ -26,6 +26,17 @@ export interface DefinitionClient {
     name: string,
     page?: Page & CallOptions,
   ): Promise<{ versions: DefinitionSummary[]; next_cursor: string | null }>;
+  /** What is different between two versions, by task and key; the two newest unless they are named. */
+  diffDefinition(
+    name: string,
+    versions?: { from?: number | undefined; to?: number | undefined } & CallOptions,
+  ): Promise<DefinitionDiff>;
+  /** With `active` false nothing more is started by this name; what runs goes on. Answers its newest version. */
+  setDefinitionActive(
+    name: string,
+    active: boolean,
+    options?: CallOptions & { by?: string | undefined },
+  ): Promise<DefinitionSummary>;
 }
 
 export function createDefinitionClient(calls: Calls): DefinitionClient {
@@ -47,6 +58,12 @@ export function createDefinitionClient(calls: Calls): DefinitionClient {
       ),
     listDefinitionVersions: (name, { signal, ...page } = {}) =>
       calls.get(`${definitionPath(name)}/versions`, page, { signal }),
+    diffDefinition: (name, { signal, ...versions } = {}) =>
+      calls.get(`${definitionPath(name)}/diff`, versions, { signal }),
+    async setDefinitionActive(name, active, { by, signal } = {}) {
+      const call = { method: 'PATCH', body: { active, by }, signal } as const;
+      return (await calls.request<DefinitionSummary>(definitionPath(name), call)).body;
+    },
   };
 }
 

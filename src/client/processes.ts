@@ -80,8 +80,16 @@ export interface ProcessClient {
 
   /** What waits is cancelled in the answer; what runs was asked to stop. */
   cancelProcess(id: string, options?: MoveOptions): Promise<Process>;
-  /** Goes on with a failed process from what failed. */
-  retryProcess(id: string, options?: MoveOptions): Promise<ProcessRetried>;
+  /**
+   * Goes on with a failed process from what failed. `inputs`: by names of failed tasks, what they get in place of the
+   * input of the definition.
+   *
+   * @throws SkipjackError `not_failed`, `has_parent` with the `root_id` to retry, `compensated`, `invalid_input`.
+   */
+  retryProcess(
+    id: string,
+    options?: MoveOptions & { inputs?: Record<string, Json> | undefined },
+  ): Promise<ProcessRetried>;
   pauseProcess(id: string, options?: MoveOptions): Promise<Process>;
   resumeProcess(id: string, options?: MoveOptions): Promise<Process>;
   /** Deletes the record of a process that has ended. */
@@ -102,10 +110,19 @@ export function createProcessClient(calls: Calls): ProcessClient {
     },
     getProcess: (id, options) => calls.get(processPath(id), {}, options),
     waitForProcess: (id, options) => waitForEnd(calls, processPath(id), options),
-    listProcesses: ({ createdAfter, createdBefore, ...filter } = {}, { signal, ...page } = {}) =>
+    listProcesses: (
+      { parentProcessId, createdAfter, createdBefore, ...filter } = {},
+      { signal, ...page } = {},
+    ) =>
       calls.get(
         '/v1/processes',
-        { ...filter, created_after: createdAfter, created_before: createdBefore, ...page },
+        {
+          ...filter,
+          parent_process_id: parentProcessId,
+          created_after: createdAfter,
+          created_before: createdBefore,
+          ...page,
+        },
         { signal },
       ),
     listProcessTasks: (id, { signal, ...page } = {}) =>

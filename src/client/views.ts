@@ -2,11 +2,13 @@
 import type { z } from 'zod';
 import type { claimedTaskSchema } from '../api/schemas/claim.ts';
 import type {
+  definitionDiffSchema,
   definitionSchema,
   definitionSummarySchema,
   publishedSchema,
   validationSchema,
 } from '../api/schemas/definition.ts';
+import type { eventSchema, eventSummarySchema, sentEventSchema } from '../api/schemas/event.ts';
 import type {
   endedByNameSchema,
   processEventSchema,
@@ -42,6 +44,14 @@ export type DefinitionSummary = z.output<typeof definitionSummarySchema>;
 /** `created: false`: the newest version had this very text. */
 export type Published = z.output<typeof publishedSchema>;
 export type Validation = z.output<typeof validationSchema>;
+/** What is different between two versions, by task and key. */
+export type DefinitionDiff = z.output<typeof definitionDiffSchema>;
+
+/** `kept`: nobody waited for it. */
+export type SentEvent = z.output<typeof sentEventSchema>;
+/** As it stands in a list: without its payload. */
+export type EventSummary = z.output<typeof eventSummarySchema>;
+export type EventView = z.output<typeof eventSchema>;
 
 export type Process = z.output<typeof processSchema>;
 /** As it stands in a list: without its input and output. */
@@ -56,6 +66,8 @@ export interface ProcessFilter {
   /** `live` means running, failing and cancelling. */
   state?: ProcessState | 'live' | undefined;
   definition?: string | undefined;
+  /** That has started them. */
+  parentProcessId?: string | undefined;
   /** RFC 3339. */
   createdAfter?: string | undefined;
   createdBefore?: string | undefined;
@@ -79,7 +91,7 @@ export interface Extended {
 }
 
 export interface TaskFilter {
-  /** `active` means scheduled, ready and running. */
+  /** `active` means scheduled, ready, running and waiting. */
   state?: VisibleTaskState | 'active' | undefined;
   queue?: string | undefined;
   name?: string | undefined;
@@ -151,7 +163,10 @@ export interface WorkerView extends WorkerInfo {
 }
 
 export interface Stats {
-  tasks: Record<'scheduled' | 'ready' | 'running' | 'completed' | 'failed' | 'cancelled', number>;
+  tasks: Record<
+    'scheduled' | 'ready' | 'running' | 'waiting' | 'completed' | 'failed' | 'cancelled' | 'skipped',
+    number
+  >;
   /** Those that have not ended. */
   processes: Record<'running' | 'failing' | 'cancelling', number>;
   oldest_ready_at: string | null;

@@ -23,7 +23,7 @@ export type Verdict = 'completed' | 'failed' | 'lost_too_often' | 'cancelled' | 
 
 export function judge(attempted: Attempted, process: OfProcess | null = null): Verdict {
   if (attempted.outcome === 'completed') return 'completed';
-  if (attempted.cancelRequested || isStopping(process)) return 'cancelled';
+  if (attempted.cancelRequested || (isStopping(process) && !isSpared(process))) return 'cancelled';
   const outcome = countsAs(attempted);
   if (outcome === 'released') return 'again';
   if (outcome === 'lost') return attempted.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
@@ -49,11 +49,22 @@ export interface OfProcess {
   failFast: boolean;
   /** Of the task: its failure counts as met for those that need it. */
   continueOnError: boolean;
+  /** Of the task: it runs also when its process stops after a failure, or a cancel. */
+  runsOnFailure?: boolean;
+  runsOnCancel?: boolean;
+  /** It is an item of an `each`, which alone says what came of its items. */
+  isItem?: boolean;
 }
 
-/** Nothing more may start, and what still runs was asked to stop. */
+/** Nothing more may start but clean-up tasks, and what else still runs was asked to stop. */
 export function isStopping(process: Pick<OfProcess, 'state' | 'failFast'> | null): boolean {
   return process?.state === 'cancelling' || (process?.state === 'failing' && process.failFast);
+}
+
+/** The task goes on though its process stops. */
+export function isSpared(process: Omit<OfProcess, 'continueOnError' | 'failFast'> | null): boolean {
+  if (process?.state === 'cancelling') return process.runsOnCancel ?? false;
+  return process?.state === 'failing' && (process.runsOnFailure ?? false);
 }
 
 /** `advances`: a need of its dependents is met; `fails`: what needs it, or all that waits, is cancelled. */
@@ -61,7 +72,8 @@ export type Effect = 'none' | 'advances' | 'fails';
 
 /** What the end of a task does to its process. */
 export function effectOf(verdict: Verdict, process: OfProcess): Effect {
-  if (isStopping(process)) return 'none';
+  // What clean-up tasks follow from is for an engine to see, and an item has nobody behind it but its list.
+  if (isStopping(process) || process.isItem) return 'none';
   if (verdict === 'completed') return 'advances';
   if (verdict !== 'failed' && verdict !== 'lost_too_often') return 'none';
   return process.continueOnError ? 'advances' : 'fails';

@@ -24,6 +24,8 @@ export interface ClaimedTask {
   needs: Record<string, Json>;
   /** Outputs too large to come along: name → id of the task that has it. */
   large_needs: Record<string, string>;
+  /** Which of the items of an `each` or `matrix` it is; not there for any other task. */
+  item?: ClaimedItem;
   timeout_ms: number | null;
   /** False for a task fetched ahead: the worker says with a heartbeat when it starts. */
   started: boolean;
@@ -33,6 +35,12 @@ export interface ClaimedTask {
   lease_expires_at: string;
   /** What was left of the lease when the database answered: clocks of two machines may differ. */
   lease_left_ms: number;
+}
+
+export interface ClaimedItem {
+  /** From 0. */
+  index: number;
+  value: Json;
 }
 
 export interface ProcessContext {

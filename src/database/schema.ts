@@ -323,7 +323,9 @@ export const processes = skipjack.table(
     depth: smallint('depth').notNull().default(0),
   },
   (table) => [
-    index('processes_by_parent').on(table.parentProcessId).where(sql`${table.parentProcessId} is not null`),
+    index('processes_by_parent')
+      .on(table.parentProcessId, table.parentTaskId)
+      .where(sql`${table.parentProcessId} is not null`),
     index('processes_live').on(table.id).where(sql`${table.state} in ('running', 'failing', 'cancelling')`),
     index('processes_by_name').on(table.name, table.id),
     check(
@@ -381,7 +383,7 @@ export const engineItems = skipjack.table(
   },
   (table) => [
     index('engine_items_due').on(table.availableAt, table.id),
-    index('engine_items_of_process').on(table.processId),
+    index('engine_items_of_process').on(table.processId, table.taskId),
     check(
       'a_thought_is_known',
       sql`${table.kind} in ('think', 'items', 'child_ended', 'timer', 'event', 'cleanup', 'finish', 'deadline', 'cancel', 'retry')`,
@@ -430,6 +432,8 @@ export const events = skipjack.table(
     createdAt: moment('created_at').notNull(),
     /** Null: nobody has waited for it yet. */
     takenAt: moment('taken_at'),
+    /** How many tasks it woke: the same answer to whoever sends it again. */
+    woken: integer('woken').notNull().default(0),
   },
   (table) => [
     index('events_kept').on(table.name, table.key, table.id).where(sql`${table.takenAt} is null`),

@@ -1,22 +1,27 @@
 /** Text → a checked plan, or everything that is wrong with it. */
 import { findTextProblem, type Json } from '../core/json.ts';
 import { type Plan, type PlannedTask, planLimits } from '../core/plan.ts';
+import { inputBytesMax } from '../core/task-input.ts';
 import { type Check, check, isJsonMap, type JsonMap, nameKind } from './check.ts';
 import { composeDocument } from './compose.ts';
+import { readDuration } from './durations.ts';
+import { readOnFailure } from './engine-tasks.ts';
 import { readInputRules } from './input-rules.ts';
-import { laterDefinitionKeys, refuseLaterKeys } from './later.ts';
+import { hasItems, refuseItemNames } from './items.ts';
 import { linkNeeds, readNeeds } from './needs.ts';
 import type { DefinitionProblem, Finding } from './problem.ts';
 import { ProblemList } from './problem-list.ts';
 import { type DefinitionDocument, readDocument } from './read-document.ts';
-import { checkReferences } from './references.ts';
+import { checkOutputReferences, checkReferences } from './references.ts';
+import { type PlacedReference, placeReferences } from './referred.ts';
 import { definitionSchema } from './schemas.ts';
 import { Suggester } from './suggest.ts';
 import { type LooseTask, readDefaults, readTask } from './tasks.ts';
-import { inheritedReferences, type TaskReference, TemplateReader } from './templates.ts';
+import { inheritedUses } from './template-places.ts';
+import { type Reference, TemplateReader, type Uses } from './templates.ts';
 
 export type ParsedDefinition =
-  | { kind: 'valid'; plan: Plan }
+  | { kind: 'valid'; plan: Plan; refers: PlacedReference[] }
   | { kind: 'invalid'; problems: DefinitionProblem[] };
 
 /** As JSON. Aliases and `defaults.env` let two megabytes of text stand for gigabytes. */
@@ -42,7 +47,7 @@ export function parseDefinition(source: string | Uint8Array): ParsedDefinition {
   // In a comment, which the parser passes over; but the text is stored as it is.
   const unstorable = findTextProblem(text);
   return unstorable === null
-    ? { kind: 'valid', plan }
+    ? { kind: 'valid', plan, refers: placeReferences(plan, document, text) }
     : { kind: 'invalid', problems: [placeUnstorable(text, unstorable)] };
 }
 
@@ -95,19 +100,43 @@ function readDefinition(value: Json, checks: Check): Plan | null {
     report({ path: [], code: 'wrong_type', message: `a definition is a map with tasks, but ${what}` });
     return null;
   }
-  const definition = refuseLaterKeys(value, laterDefinitionKeys, { path: [], report });
+  const definition = value;
   check(definitionSchema, definition, [], checks);
   const input = definition.input === undefined ? null : readInputRules(definition.input, checks);
   const templates = new TemplateReader(input, checks);
   const defaults = readDefaults(definition.defaults, checks) ?? {};
   const inherited = templates.read(defaults, ['defaults']);
-  const tasks = readTasks(definition, { ...checks, defaults, templates, inherited });
+  const end = readEnd(definition, checks);
+  const ofOutput = definition.output === undefined ? [] : templates.readOutput(definition.output).tasks;
+  const tasks = readTasks(definition, { ...checks, defaults, templates, inherited, ofOutput });
   if (tasks === null) return null;
+  const thinks = Object.keys(end).length > 0 || tasks.some((task) => task.thinks);
   return {
     name: typeof definition.name === 'string' ? definition.name : null,
     fail_fast: definition.fail_fast !== false,
     input,
     tasks,
+    ...(thinks ? { thinks: true } : {}),
+    ...end,
+  };
+}
+
+/** What there is to do when the tasks have ended, or have not in time. */
+function readEnd(
+  { output, on_failure, deadline }: JsonMap,
+  checks: Check,
+): Pick<Plan, 'output' | 'on_failure' | 'deadline_ms'> {
+  if (output !== undefined && Buffer.byteLength(JSON.stringify(output)) > inputBytesMax) {
+    const message = `output is larger than ${inputBytesMax} bytes`;
+    checks.report({ path: ['output'], code: 'invalid_value', message });
+  }
+  const onFailure = on_failure === undefined ? null : readOnFailure(on_failure, checks);
+  const deadlineMs =
+    deadline === undefined ? null : readDuration(deadline, ['deadline'], { ...checks, msMin: 1 });
+  return {
+    ...(output === undefined ? {} : { output }),
+    ...(onFailure ? { on_failure: onFailure } : {}),
+    ...(deadlineMs === null ? {} : { deadline_ms: deadlineMs }),
   };
 }
 
@@ -115,12 +144,13 @@ interface TaskContext {
   defaults: JsonMap;
   templates: TemplateReader;
   /** What the templates of the defaults ask of tasks. */
-  inherited: TaskReference[];
+  inherited: Uses;
+  ofOutput: Reference[];
 }
 
 function readTasks(
   { tasks: value }: JsonMap,
-  { defaults, templates, inherited, ...checks }: Check & TaskContext,
+  { defaults, templates, inherited, ofOutput, ...checks }: Check & TaskContext,
 ): PlannedTask[] | null {
   const { report } = checks;
   const path = ['tasks'];
@@ -158,19 +188,39 @@ function readTasks(
     }
     tasks.push(task);
   }
-  const references = value.map((each, index) =>
-    isJsonMap(each)
-      ? [...templates.read(each, ['tasks', index]), ...inheritedReferences(each, inherited)]
-      : [],
-  );
-  return link(value, tasks, { ...checks, references });
+  const references = value.map((each, index) => {
+    if (!isJsonMap(each)) return [];
+    const own = templates.read(each, ['tasks', index]);
+    const taken = inheritedUses(each, inherited);
+    if (!hasItems(each)) {
+      templates.refuseItems(own);
+      templates.refuseItems(taken);
+    }
+    return [...own.tasks, ...taken.tasks];
+  });
+  refuseItemNames(value, checks);
+  const linked = link(value, tasks, { ...checks, references, ofOutput });
+  return linked?.map((task) => ({ ...task, ...sparedBy(task, templates) })) ?? null;
+}
+
+/** A task whose `if` asks how others have ended is thought about also where its process stops. */
+function sparedBy(
+  { if: condition }: PlannedTask,
+  templates: TemplateReader,
+): Pick<PlannedTask, 'runs_on_failure' | 'runs_on_cancel'> {
+  if (condition === undefined) return {};
+  const { always, failure, cancelled } = templates.callsOf(condition);
+  return {
+    ...(always || failure ? { runs_on_failure: true } : {}),
+    ...(always || cancelled ? { runs_on_cancel: true } : {}),
+  };
 }
 
 /** Also where tasks are wrong in themselves: all problems are wanted. */
 function link(
   values: Json[],
   tasks: (LooseTask | null)[],
-  { references, ...checks }: Check & { references: TaskReference[][] },
+  { references, ofOutput, ...checks }: Check & { references: Reference[][]; ofOutput: Reference[] },
 ): PlannedTask[] | null {
   const graph = values.map((value, index) => {
     if (!isJsonMap(value)) return { name: null, needs: [] };
@@ -179,6 +229,7 @@ function link(
   });
   const needs = linkNeeds(graph, checks);
   checkReferences(references, { graph, needs, checks });
+  checkOutputReferences(ofOutput, { graph, checks });
   const dependents: number[][] = needs.map(() => []);
   for (const [index, ordinals] of needs.entries()) {
     for (const ordinal of ordinals) dependents[ordinal - 1]?.push(index + 1);

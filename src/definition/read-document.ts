@@ -22,6 +22,8 @@ const keyLengthMax = 1_024;
 
 export interface DefinitionDocument {
   value: Json;
+  /** Whether there is a value at this path. */
+  has: (path: Path) => boolean;
   /** Where the value (or key) at this path begins; if there is none, what would hold it. */
   offsetOf: (path: Path, of?: Part) => number;
   /** Where a part of the text value at this path stands, or the value. */
@@ -37,7 +39,15 @@ export function readDocument(document: Document.Parsed, problems: ProblemList): 
     locate(document.contents, path, { of, targets: reader.targets });
   const offsetWithin: DefinitionDocument['offsetWithin'] = (path, within, source) =>
     locateWithin(document.contents, path, { within, source, targets: reader.targets });
-  return { value, offsetOf, offsetWithin };
+  const has: DefinitionDocument['has'] = (path) => {
+    let at: Json | undefined = value;
+    for (const part of path) {
+      if (typeof at !== 'object' || at === null || !Object.hasOwn(at, part)) return false;
+      at = (at as Record<string | number, Json>)[part];
+    }
+    return true;
+  };
+  return { value, has, offsetOf, offsetWithin };
 }
 
 interface Read {
@@ -77,7 +87,9 @@ class Reader {
     if (node === null || this.isTooLarge) return nothing;
     if (isAlias(node)) return this.#readAlias(node, where);
     if (node.tag !== undefined && !coreTags.has(node.tag)) {
-      this.#refuse('unsupported_yaml', `the tag ${quote(node.tag)} is not accepted`, where);
+      // `!failure()`, as people write it who do not know that YAML has tags.
+      const hint = node.tag.includes('(') ? ': an expression that begins with "!" needs quotes' : '';
+      this.#refuse('unsupported_yaml', `the tag ${quote(node.tag)} is not accepted${hint}`, where);
     }
     const anchored = { node, read: null as Read | null };
     if ('anchor' in node && node.anchor !== undefined) this.#anchors.set(String(node.anchor), anchored);

@@ -1,6 +1,6 @@
 /** The keys of a definition, map by map. What a single task has too is taken over from it. */
 import { z } from 'zod';
-import { inputTypes } from '../core/plan.ts';
+import { inputTypes, planLimits } from '../core/plan.ts';
 import { jsonSchema, templateTaskSchema } from '../core/task-input.ts';
 
 export const nameSchema = z.string().min(1).max(200);
@@ -16,25 +16,71 @@ export const definitionSchema = z.strictObject({
   defaults: part.optional(),
   fail_fast: z.boolean().optional(),
   tasks: part.optional(),
+  output: jsonSchema.optional(),
+  on_failure: part.optional(),
+  deadline: part.optional(),
 });
 
-const {
-  idempotency_key: _key,
-  delay: _delay,
-  run_at: _runAt,
-  retry: _retry,
-  ...single
-} = templateTaskSchema.shape;
-const { queue, priority, timeout, env, limits, networks, pull, registry } = single;
+const { idempotency_key: _key, retry: _retry, ...single } = templateTaskSchema.shape;
+const { queue, priority, timeout, env, limits, networks, pull, registry, run_at } = single;
+
+const timeOfSingle = run_at.unwrap();
+/** RFC 3339, or a template that yields it. */
+const timeSchema = z
+  .string()
+  .max(4_000)
+  .refine(
+    (text) => text.includes('${{') || timeOfSingle.safeParse(text).success,
+    'is not a time: write 2026-01-31T08:00:00Z',
+  );
 
 export const taskSchema = z.strictObject({
   ...single,
+  run_at: timeSchema.optional(),
   name: nameSchema,
   description: descriptionSchema,
   needs: part.optional(),
   retry: part.optional(),
   continue_on_error: z.boolean().optional(),
+  if: part.optional(),
+  each: part.optional(),
+  matrix: part.optional(),
+  concurrency: z.int().min(1).max(planLimits.itemsMax).optional(),
+  max_failures: z.int().min(0).max(planLimits.itemsMax).optional(),
+  process: part.optional(),
+  sleep: part.optional(),
+  wait_for: part.optional(),
 });
+
+/** Of a definition that is started: taken as it is, for which one it is must be known when this one is published. */
+const referredSchema = nameSchema.refine((name) => !name.includes('${{'), 'is no template: it is a name');
+const versionSchema = z.int().min(1).max(2_147_483_647);
+
+export const processSchema = z.strictObject({
+  definition: referredSchema,
+  version: versionSchema.optional(),
+  input: part.optional(),
+  detached: z.boolean().optional(),
+});
+
+export const onFailureSchema = z.strictObject({
+  definition: referredSchema,
+  version: versionSchema.optional(),
+});
+
+/** Names and keys of events have 200 letters; as templates they may be longer. */
+const eventTextSchema = z
+  .string()
+  .max(4_000)
+  .refine((text) => text.includes('${{') || text.length <= 200, 'is longer than 200 letters');
+
+export const waitForSchema = z.strictObject({
+  event: eventTextSchema.min(1),
+  key: eventTextSchema.optional(),
+  timeout: part.optional(),
+});
+
+export const sleepSchema = z.strictObject({ until: timeSchema });
 
 export const defaultsSchema = z.strictObject({
   queue,

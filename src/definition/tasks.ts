@@ -3,8 +3,11 @@ import { SkipjackError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import type { PlannedTask } from '../core/plan.ts';
 import { parseTemplateTask, retrySchema } from '../core/task-input.ts';
+import { unwrapExpression } from '../expression/template.ts';
 import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
-import { laterTaskKeys, refuseLaterKeys, refuseTemplates } from './later.ts';
+import { engineKindOf, readEngineTask } from './engine-tasks.ts';
+import { readItems } from './items.ts';
+import { refuseTemplates } from './plain-texts.ts';
 import type { Path } from './problem.ts';
 import { defaultsSchema, taskSchema } from './schemas.ts';
 
@@ -41,12 +44,59 @@ export function readTask(
     report({ path, code: 'wrong_type', message });
     return null;
   }
-  const task = refuseLaterKeys(value, laterTaskKeys, { path, report });
-  const hasTemplates = refuseTemplates(task, { path, report });
-  const isRetryFine = checkRetry(task.retry, path, checks);
-  const isFine = check(taskSchema, task, path, checks);
-  if (!isRetryFine || !isFine || hasTemplates || task !== value) return null;
-  return normalise(withDefaults(task, defaults), path, checks);
+  const hasTemplates = refuseTemplates(value, { path, report });
+  const isRetryFine = checkRetry(value.retry, path, checks);
+  const isFine = check(taskSchema, value, path, checks);
+  const condition = readCondition(value.if, path, checks);
+  const items = readItems(value, path, checks);
+  const engine = readEngineTask(value, path, checks);
+  if (!isRetryFine || !isFine || hasTemplates || condition === null || items === null || engine === null) {
+    return null;
+  }
+  if (value.delay !== undefined && value.run_at !== undefined) {
+    report({
+      path: [...path, 'run_at'],
+      of: 'key',
+      code: 'invalid_value',
+      message: 'run_at cannot go with "delay"',
+    });
+    return null;
+  }
+  const isEngines = engineKindOf(value) !== null;
+  const merged = isEngines ? withOwnDefaults(value, defaults) : withDefaults(value, defaults);
+  const task = normalise(merged, path, checks);
+  if (task === null) return null;
+  return {
+    ...task,
+    ...(isEngines ? { queue: engineQueue } : {}),
+    ...(thinks(value) ? { thinks: true } : {}),
+    ...condition,
+    ...items,
+    ...engine,
+  };
+}
+
+/** Where tasks are said to be that never come to a queue. */
+const engineQueue = 'engine';
+
+const thinkingKeys = ['if', 'each', 'matrix', 'process', 'sleep', 'wait_for', 'delay', 'run_at'];
+
+function thinks(task: JsonMap): boolean {
+  return thinkingKeys.some((key) => task[key] !== undefined);
+}
+
+/** What it comes to is the expression's own affair. */
+function readCondition(
+  value: Json | undefined,
+  path: Path,
+  { report }: Check,
+): Pick<PlannedTask, 'if'> | null {
+  if (value === undefined) return {};
+  if (typeof value === 'boolean') return { if: String(value) };
+  if (typeof value === 'string') return { if: unwrapExpression(value).text };
+  const message = `if must be an expression, not ${nameKind(value)}`;
+  report({ path: [...path, 'if'], code: 'wrong_type', message });
+  return null;
 }
 
 function checkRetry(retry: Json | undefined, path: Path, checks: Check): boolean {
@@ -75,10 +125,30 @@ function withDefaults(task: JsonMap, defaults: JsonMap): JsonMap {
   return merged;
 }
 
+/** Of what no worker runs: the rest of the defaults says how workers do it. */
+function withOwnDefaults(task: JsonMap, { continue_on_error }: JsonMap): JsonMap {
+  return continue_on_error === undefined ? task : { continue_on_error, ...task };
+}
+
 function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | null {
-  const { description: _description, needs: _needs, continue_on_error, ...single } = merged;
+  const {
+    description: _description,
+    needs: _needs,
+    if: _if,
+    each: _each,
+    matrix: _matrix,
+    concurrency: _concurrency,
+    max_failures: _maxFailures,
+    process: _process,
+    sleep: _sleep,
+    wait_for: _waitFor,
+    run_at,
+    continue_on_error,
+    ...single
+  } = merged;
   try {
-    const { name, queue, priority, spec, input, labels, retry, timeout_ms } = parseTemplateTask(single);
+    const task = parseTemplateTask(single);
+    const { name, queue, priority, spec, input, labels, retry, timeout_ms, delay_ms } = task;
     return {
       name,
       queue,
@@ -89,6 +159,8 @@ function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | 
       retry,
       timeout_ms,
       continue_on_error: continue_on_error === true,
+      ...(delay_ms === null ? {} : { delay_ms }),
+      ...(typeof run_at === 'string' ? { run_at } : {}),
     };
   } catch (error) {
     if (!(error instanceof SkipjackError)) throw error;

@@ -1,89 +1,107 @@
-/** `${{ … }}` in tasks: each is compiled, and what it names is looked for in the definition. */
+/** Expressions in tasks: each is compiled, and what it names is looked for in the definition. */
 import type { Json } from '../core/json.ts';
-import { type InputRule, type InputType, planLimits } from '../core/plan.ts';
-import { checkTypes, type InputTypes, type StaticType } from '../expression/check-types.ts';
-import type { Names } from '../expression/parse.ts';
-import { isTemplate, parseTemplate, type TemplateProblem } from '../expression/template.ts';
-import { type Check, isJsonMap, type JsonMap } from './check.ts';
+import type { InputRule, InputType } from '../core/plan.ts';
+import type { StaticType } from '../expression/check-types.ts';
+import { callsAmong, type StatusCalls } from '../expression/condition.ts';
+import { nameKinds, nameOfKind } from '../expression/values.ts';
+import { type Check, type JsonMap, subjectOf } from './check.ts';
+import { type CompiledText, CompiledTexts } from './compiled-texts.ts';
 import { type Path, quote, type Within } from './problem.ts';
+import { findInJson, findTexts, type TextPlace } from './template-places.ts';
 
-/** A task that an expression asks for: whether it may is known when the needs are. */
-export interface TaskReference {
+/** A name in an expression, of which is known later whether it may be asked for. */
+export interface Reference {
   name: string;
   path: Path;
   within: Within;
 }
 
-/** A text, compiled: the same one in a thousand tasks is compiled once. */
-interface Compiled {
-  problems: TemplateProblem[];
-  /** Where the first reference to a secret begins. */
-  secretAt: number | null;
-  expressions: { names: Names; start: number; end: number; textAt: number }[];
+/** What expressions name beside inputs: other tasks, and `item` or `index`. */
+export interface Uses {
+  tasks: Reference[];
+  items: Reference[];
 }
 
-/** Reads the templates of one definition. */
+/** Reads the templates of one definition. What is wrong with them is reported. */
 export class TemplateReader {
   readonly #checks: Check;
   readonly #inputs: Record<string, InputRule> | null;
-  readonly #types: InputTypes;
-  readonly #compiled = new Map<string, Compiled>();
-  #count = 0;
-  #letters = 0;
-  #isFull = false;
+  readonly #texts: CompiledTexts;
 
   constructor(inputs: Record<string, InputRule> | null, checks: Check) {
     this.#checks = checks;
     this.#inputs = inputs;
-    this.#types = new Map(Object.entries(inputs ?? {}).map(([name, { type }]) => [name, staticTypes[type]]));
+    const types = Object.entries(inputs ?? {}).map(([name, { type }]) => [name, staticTypes[type]] as const);
+    this.#texts = new CompiledTexts(new Map(types));
   }
 
-  /** All templates of a task, or of what all tasks have in common. What is wrong with them has been reported. */
-  read(task: JsonMap, path: Path): TaskReference[] {
-    return [
-      ...findProgramTexts(task, path).flatMap(({ text, path: at }) =>
-        this.#readText(text, at, { isData: false }),
-      ),
-      ...this.#readInput(task.input, [...path, 'input']),
-    ];
+  /** All templates of a task, or of what all tasks have in common. */
+  read(task: JsonMap, path: Path): Uses {
+    return this.#readAll(findTexts(task, path));
   }
 
-  /** It recurses: values nest no deeper than a document may. */
-  #readInput(value: Json | undefined, path: Path): TaskReference[] {
-    if (typeof value === 'string') return this.#readText(value, path, { isData: true });
-    if (Array.isArray(value)) return value.flatMap((item, index) => this.#readInput(item, [...path, index]));
-    if (!isJsonMap(value)) return [];
-    return Object.entries(value).flatMap(([key, item]) => {
-      if (isTemplate(key)) {
-        const message = 'a key is no template: ${{ … }} can stand in the values of "input"';
-        this.#checks.report({ path: [...path, key], of: 'key', code: 'not_supported_yet', message });
-      }
-      return this.#readInput(item, [...path, key]);
-    });
+  readOutput(output: Json): Uses {
+    return this.#readAll(findInJson(output, ['output'], { data: 'output', isBeforeItems: true }));
   }
 
-  #readText(text: string, path: Path, { isData }: { isData: boolean }): TaskReference[] {
-    if (!isTemplate(text)) return [];
-    const compiled = this.#compile(text, path);
+  /** Which of `always()` and the others an `if` calls that has been read. */
+  callsOf(condition: string): StatusCalls {
+    const { expressions } = this.#texts.find(condition, 'bare');
+    return callsAmong(expressions.flatMap(({ names }) => names.statuses));
+  }
+
+  #readAll(places: TextPlace[]): Uses {
+    const uses: Uses = { tasks: [], items: [] };
+    for (const place of places) this.#read(place, uses);
+    return uses;
+  }
+
+  #read(place: TextPlace, uses: Uses): void {
+    const { text, path, data } = place;
     const { report, suggester } = this.#checks;
+    if (place.isKey) {
+      const message = 'a key is no template: ${{ … }} can stand in values';
+      report({ path, of: 'key', code: 'not_supported_yet', message });
+      return;
+    }
+    const { tooMany, ...compiled } = this.#texts.read(text, place.isBare ? 'bare' : 'template');
+    if (tooMany !== undefined) report({ path, code: 'too_many_expressions', message: tooMany });
     for (const { code, message, at, near, span } of compiled.problems) {
       const suggest = near && (() => suggester.nearest(near.word, near.candidates));
       report({ path, code, message, within: { text, ...span, at }, ...(suggest ? { suggest } : {}) });
     }
-    if (isData && compiled.secretAt !== null) {
+    if (data !== undefined && compiled.secretAt !== null) {
       const at = compiled.secretAt;
-      const message =
-        'a secret cannot stand in "input", which is stored and shown: it can in "env", "args", "cmd", "entrypoint" and "registry"';
+      const message = `a secret cannot stand in "${data}", which is stored and shown: it can in "env", "args", "cmd", "entrypoint" and "registry"`;
       report({ path, code: 'misplaced_secret', message, within: { text, start: at, end: at + 3, at } });
     }
-    return compiled.expressions.flatMap(({ names, start, end, textAt }) => {
-      const withinAt = (at: number): Within => ({ text, start, end, at: textAt + at });
-      for (const { name, at } of names.inputs) this.#checkInput(name, path, withinAt(at));
-      return names.tasks.map(({ name, at }) => ({ name, path, within: withinAt(at) }));
-    });
+    for (const { names, start, end, textAt } of compiled.expressions) {
+      const refer = ({ name, at }: { name: string; at: number }): Reference => ({
+        name,
+        path,
+        within: { text, start, end, at: textAt + at },
+      });
+      for (const each of names.inputs) this.#checkInput(refer(each));
+      for (const each of names.statuses) this.#checkStatus(refer(each), place);
+      for (const each of names.items) {
+        if (place.isBeforeItems) this.#refuseItem(refer(each), place);
+        else uses.items.push(refer(each));
+      }
+      for (const each of names.tasks) uses.tasks.push(refer(each));
+    }
+    this.#checkType(compiled, place);
   }
 
-  #checkInput(name: string, path: Path, within: Within): void {
+  #checkType({ expressions }: CompiledText, { text, path, takes }: TextPlace): void {
+    const [only] = expressions;
+    if (!takes || !only?.isWhole || only.type === 'any' || takes.includes(only.type)) return;
+    const { start, end, textAt } = only;
+    const message = `${subjectOf(path)} takes ${nameKinds(takes)}, not ${nameOfKind(only.type)}`;
+    const within = { text, start, end, at: textAt };
+    this.#checks.report({ path, code: 'invalid_expression', message, within });
+  }
+
+  #checkInput({ name, path, within }: Reference): void {
     const known = this.#inputs;
     if (known === null || Object.hasOwn(known, name)) return;
     this.#checks.report({
@@ -95,45 +113,26 @@ export class TemplateReader {
     });
   }
 
-  #compile(text: string, path: Path): Compiled {
-    const known = this.#compiled.get(text);
-    this.#count += known?.expressions.length ?? 0;
-    const compiled = known ?? this.#compileNew(text);
-    this.#compiled.set(text, compiled);
-    const { expressionsMax, expressionLettersMax } = planLimits;
-    if (!this.#isFull && (this.#count > expressionsMax || this.#letters > expressionLettersMax)) {
-      this.#isFull = true;
-      const bound =
-        this.#count > expressionsMax
-          ? `${expressionsMax} expressions`
-          : `${expressionLettersMax} letters of expressions`;
-      const message = `there are more than ${bound}`;
-      this.#checks.report({ path, code: 'too_many_expressions', message });
-    }
-    return compiled;
+  #checkStatus({ name, path, within }: Reference, { data }: TextPlace): void {
+    if (data === 'if') return;
+    const message = `${name}() says how other tasks have ended, and stands in "if" only`;
+    this.#checks.report({ path, within, code: 'unknown_name', message });
   }
 
-  #compileNew(text: string): Compiled {
-    // Past the bound nothing more is compiled: the definition is refused as it is.
-    if (this.#isFull) return { problems: [], secretAt: null, expressions: [] };
-    const { parts, problems } = parseTemplate(text);
-    const compiled: Compiled = { problems, secretAt: null, expressions: [] };
-    this.#count += problems.length;
-    for (const { span } of problems) this.#letters += span.end - span.start;
-    for (const part of parts) {
-      if (typeof part === 'string') continue;
-      if ('secret' in part) {
-        compiled.secretAt ??= text.search(/\$\{\{\s*secrets\./);
-        continue;
-      }
-      const { names, start, end, textAt } = part;
-      compiled.expressions.push({ names, start, end, textAt });
-      const mistake = checkTypes(part.node, this.#types);
-      if (mistake) problems.push({ ...mistake, at: textAt + mistake.at, span: { start, end } });
-      this.#letters += end - start;
+  #refuseItem({ name, path, within }: Reference, { data }: TextPlace): void {
+    const message =
+      data === 'output'
+        ? `there is no "${name}" in "output": only a task with "each" or "matrix" knows it`
+        : `there is no "${name}" in "${data}", which is decided before there are items`;
+    this.#checks.report({ path, within, code: 'unknown_name', message });
+  }
+
+  /** Of a task without `each` or `matrix`. */
+  refuseItems({ items }: Uses): void {
+    for (const { name, path, within } of items) {
+      const message = `there is no "${name}" here: only a task with "each" or "matrix" knows it`;
+      this.#checks.report({ path, within, code: 'unknown_name', message });
     }
-    this.#count += compiled.expressions.length;
-    return compiled;
   }
 }
 
@@ -146,45 +145,3 @@ const staticTypes: Record<InputType, StaticType> = {
   array: 'list',
   any: 'any',
 };
-
-interface TextAt {
-  text: string;
-  path: Path;
-}
-
-/** The texts of a program or container in which secrets and expressions may stand, as far as they are texts. */
-function findProgramTexts(task: JsonMap, path: Path): TextAt[] {
-  const parts = ['pre', 'post', 'sidecars'].flatMap((key) =>
-    listIn(task, key).flatMap((part, index) =>
-      isJsonMap(part) ? textsOfPart(part, [...path, key, index]) : [],
-    ),
-  );
-  return [...textsOfPart(task, path), ...textsIn(task.registry, [...path, 'registry']), ...parts];
-}
-
-function textsOfPart(part: JsonMap, path: Path): TextAt[] {
-  return ['args', 'cmd', 'entrypoint', 'env'].flatMap((key) => textsIn(part[key], [...path, key]));
-}
-
-function listIn(map: JsonMap, key: string): Json[] {
-  const value = map[key];
-  return Array.isArray(value) ? value : [];
-}
-
-function textsIn(value: Json | undefined, path: Path): TextAt[] {
-  const entries: [string | number, Json][] = Array.isArray(value)
-    ? [...value.entries()]
-    : isJsonMap(value)
-      ? Object.entries(value)
-      : [];
-  return entries.flatMap(([key, text]) => (typeof text === 'string' ? [{ text, path: [...path, key] }] : []));
-}
-
-/** What a task takes over of the defaults' templates: of `env` what it does not have itself. */
-export function inheritedReferences(task: JsonMap, references: TaskReference[]): TaskReference[] {
-  const hasProgram = ['image', 'command', 'run'].some((key) => task[key] !== undefined);
-  return references.filter(({ path: [, key, name] }) => {
-    if (key === 'registry') return task.image !== undefined && task.registry === undefined;
-    return hasProgram && !(isJsonMap(task.env) && Object.hasOwn(task.env, String(name)));
-  });
-}

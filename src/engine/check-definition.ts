@@ -4,9 +4,11 @@ import { open } from 'node:fs/promises';
 import { SkipjackError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import { planLimits } from '../core/plan.ts';
+import type { Database } from '../database/connection.ts';
 import { parseDefinition } from '../definition/parse-definition.ts';
 import type { DefinitionProblem } from '../definition/problem.ts';
 import type { CheckedDefinition } from './publish.ts';
+import { findUnknownDefinitions } from './unknown-definitions.ts';
 import { refused, requireJson } from './values.ts';
 
 /** A definition in hand: its text, YAML or JSON; an object; or the path of a file. */
@@ -43,10 +45,22 @@ export async function readSource(given: DefinitionSource): Promise<DefinitionTex
   ]);
 }
 
-/** @throws SkipjackError `invalid_definition` with every problem and its place. */
-export function checkDefinition({ source, file }: DefinitionText): CheckedDefinition {
+/**
+ * Also against what is published: a definition names others, and itself where it is to be published; `as` is then its
+ * name, or null for the one in its text.
+ *
+ * @throws SkipjackError `invalid_definition` with every problem and its place.
+ */
+export async function checkDefinition(
+  db: Database,
+  { source, file }: DefinitionText,
+  publishing?: { as: string | null },
+): Promise<CheckedDefinition> {
   const parsed = parseDefinition(source);
   if (parsed.kind === 'invalid') throw invalidDefinition(parsed.problems, file);
+  const publishedAs = publishing ? (publishing.as ?? parsed.plan.name) : null;
+  const problems = await findUnknownDefinitions(db, parsed.refers, publishedAs);
+  if (problems.length > 0) throw invalidDefinition(problems, file);
   return { source, plan: parsed.plan };
 }
 

@@ -1,11 +1,12 @@
-/** What people and programs say when they end a task: its output, or why it failed; and who they are. */
-import type { Json } from '../core/json.ts';
+/** What people and programs say when they end a task or retry it: its output, why it failed, its input; who they are. */
+import { escapePointer, type Json } from '../core/json.ts';
 import type { TaskError } from '../core/task.ts';
 import type { MoveOptions } from '../queue/processes/lock.ts';
 import { refused, requireJson, requireText } from './values.ts';
 
 /** The same bounds as over HTTP, where workers settle. */
 const outputBytesMax = 1024 * 1024;
+const inputBytesMax = 1024 * 1024;
 const messageBytesMax = 64 * 1024;
 const detailsBytesMax = 64 * 1024;
 const nameLettersMax = 200;
@@ -48,6 +49,25 @@ export function checkError(given: unknown): TaskError {
       ? {}
       : { details: requireJson(details, { pointer: '/error/details', bytesMax: detailsBytesMax }) }),
   };
+}
+
+/**
+ * By names of tasks.
+ *
+ * @throws SkipjackError `invalid_request`
+ */
+export function checkInputs(given: unknown): Record<string, Json> {
+  if (given === undefined) return {};
+  if (typeof given !== 'object' || given === null || Array.isArray(given))
+    throw refused('invalid_request', [
+      { pointer: '/inputs', message: 'is not an object of inputs by the names of tasks' },
+    ]);
+  return Object.fromEntries(
+    Object.entries(given).map(([name, input]): [string, Json] => [
+      requireText(name, { pointer: '/inputs', lettersMax: nameLettersMax }),
+      requireJson(input, { pointer: `/inputs/${escapePointer(name)}`, bytesMax: inputBytesMax }),
+    ]),
+  );
 }
 
 /** @throws SkipjackError `invalid_request` */

@@ -6,12 +6,16 @@ import { inputBytesMax } from '../core/task-input.ts';
 import { type Database, type DatabaseOptions, openDatabase } from '../database/connection.ts';
 import { isDataFault } from '../database/faults.ts';
 import { repeatingDatabaseFaults } from '../database/repeat.ts';
-import { Suggester } from '../definition/suggest.ts';
+import { createEventSender } from '../queue/events/sender.ts';
 import { openQueue, type Queue } from '../queue/queue.ts';
 import { checkDefinition, type DefinitionSource, readSource } from './check-definition.ts';
+import { setActive } from './definition-life.ts';
+import { type DefinitionDiff, diffDefinition } from './diff-definition.ts';
+import { noSuchDefinition } from './no-such-definition.ts';
 import { ProcessHandle } from './process-handle.ts';
 import { findInlineDefinition, keepInlineDefinition, type Published, publishDefinition } from './publish.ts';
-import { listDefinitionNames } from './read-definitions.ts';
+import { type DefinitionSummary, readDefinition } from './read-definitions.ts';
+import { type EventToSend, type SentEvent, sendEvent } from './send-event.ts';
 import { type NewProcess, type StartResult, startProcesses } from './start.ts';
 import { refused, requireJson, requireText } from './values.ts';
 
@@ -49,6 +53,7 @@ export class Engine {
   readonly #ownDatabase: Database | null;
   readonly #starts;
   readonly #keyedStarts;
+  readonly #events;
   #closed: Promise<void> | null = null;
 
   constructor(options: EngineOptions) {
@@ -65,6 +70,7 @@ export class Engine {
     this.#starts = line();
     // A line of their own: a stranger's open transaction with one of their keys must not hold up the others.
     this.#keyedStarts = line();
+    this.#events = createEventSender(this.db, this.queue.repeated);
   }
 
   get db(): Database {
@@ -74,13 +80,13 @@ export class Engine {
   /**
    * Publishes a definition under `name`, or the name in its text.
    *
-   * The text of the newest version again is that version.
+   * The text of the newest version again is that version. A name that is inactive stays so.
    *
    * @throws SkipjackError `invalid_definition` with every problem and its place.
    */
   async publish(given: DefinitionSource, { name }: { name?: string } = {}): Promise<Published> {
     const wanted = name === undefined ? null : requireText(name, { pointer: '/name', lettersMax: 200 });
-    const checked = checkDefinition(await readSource(given));
+    const checked = await checkDefinition(this.db, await readSource(given), { as: wanted });
     const named = checked.plan.name;
     if (wanted !== null && named !== null && named !== wanted) {
       throw new SkipjackError(
@@ -101,10 +107,55 @@ export class Engine {
   }
 
   /**
+   * With `active` false nothing more is started by this name, until it is active again; what runs goes on. Asked again
+   * it changes nothing.
+   *
+   * @throws SkipjackError `not_found`.
+   */
+  async setDefinitionActive(
+    name: string,
+    active: boolean,
+    { by }: { by?: string | undefined } = {},
+  ): Promise<DefinitionSummary> {
+    requireText(name, { pointer: '/name', lettersMax: 200 });
+    const who = by === undefined ? null : requireText(by, { pointer: '/by', lettersMax: 200 });
+    await setActive(this.db, name, { active, by: who });
+    const found = await readDefinition(this.db, name);
+    if (!found) throw await noSuchDefinition(this.db, name);
+    const { source: _source, plan: _plan, ...summary } = found;
+    return summary;
+  }
+
+  /**
+   * What is different between two versions of a definition, by task and key; the two newest unless they are named.
+   *
+   * @throws SkipjackError `not_found`, also where there is only one version.
+   */
+  async diffDefinitions(
+    name: string,
+    versions: { from?: number | undefined; to?: number | undefined } = {},
+  ): Promise<DefinitionDiff> {
+    return diffDefinition(this.db, requireText(name, { pointer: '/name', lettersMax: 200 }), versions);
+  }
+
+  /**
+   * Sends an event: every task that waits for its name and key completes with the payload; where none does, the event
+   * is kept for the first that comes to wait.
+   *
+   * To send one inside a transaction of your own, call the SQL function `skipjack.send_event(name, key, payload)` in
+   * it.
+   *
+   * @throws SkipjackError `invalid_request`, `idempotency_conflict`, `event_busy`.
+   */
+  async sendEvent(event: EventToSend): Promise<SentEvent> {
+    return sendEvent(this.#events, event);
+  }
+
+  /**
    * Starts a process.
    *
-   * @throws SkipjackError `not_found` for a name that is not published, `invalid_definition`, `invalid_input`,
-   * `invalid_request`, `idempotency_conflict`, `idempotency_key_busy`.
+   * @throws SkipjackError `not_found` for a name that is not published, `definition_inactive`, `invalid_definition`,
+   * `invalid_input`, `invalid_request`, `idempotency_conflict`, `idempotency_key_busy`.
    */
   async startProcess(toStart: ToStart, options: StartOptions = {}): Promise<ProcessHandle> {
     return (await this.start(toStart, options)).process;
@@ -141,9 +192,14 @@ export class Engine {
         throw invalidInput(result.problems);
       case 'invalid':
         throw invalidInput([{ pointer: '', message: `Postgres does not take it: ${result.message}` }]);
+      case 'definition_inactive':
+        throw new SkipjackError(
+          'definition_inactive',
+          `Nothing is started by the definition "${toStart}" any more: it is inactive. Make it active again, or start another.`,
+        );
       case 'no_such_definition':
         throw typeof toStart === 'string'
-          ? await this.#noSuchDefinition(toStart, request.version)
+          ? await noSuchDefinition(this.db, toStart, request.version)
           : new SkipjackError(
               'not_found',
               'The definition was deleted while it was being started. Try again.',
@@ -163,7 +219,7 @@ export class Engine {
   }
 
   async #end(): Promise<void> {
-    await Promise.all([this.#starts.idle(), this.#keyedStarts.idle()]);
+    await Promise.all([this.#starts.idle(), this.#keyedStarts.idle(), this.#events.idle()]);
     if (this.#ownDatabase === null) return;
     await this.queue.close();
     await this.#ownDatabase.close();
@@ -182,27 +238,8 @@ export class Engine {
   async #keepInline(given: DefinitionSource): Promise<string> {
     const text = await readSource(given);
     const known = await findInlineDefinition(this.db, text.source);
-    return known ?? keepInlineDefinition(this.db, checkDefinition(text));
+    return known ?? keepInlineDefinition(this.db, await checkDefinition(this.db, text));
   }
-
-  async #noSuchDefinition(name: string, version: number | null): Promise<SkipjackError> {
-    const names = await listDefinitionNames(this.db);
-    if (version !== null && names.includes(name))
-      return new SkipjackError('not_found', `The definition "${name}" has no version ${version}.`);
-    const meant = new Suggester().nearest(name, names);
-    const advice = /\.(ya?ml|json)$/i.test(name)
-      ? `A file is started by { file: ${JSON.stringify(name)} }.`
-      : meant === undefined
-        ? describePublished(names)
-        : `Did you mean "${meant}"?`;
-    return new SkipjackError('not_found', `There is no definition "${name}". ${advice}`);
-  }
-}
-
-function describePublished(names: string[]): string {
-  if (names.length === 0) return 'None is published yet.';
-  const shown = names.slice(0, 10).map((name) => `"${name}"`);
-  return `Published are ${shown.join(', ')}${names.length > shown.length ? ' and more' : ''}.`;
 }
 
 /** @throws SkipjackError `invalid_request`, `invalid_input`. */

@@ -10,9 +10,9 @@ import { describeAsWritten } from '../queue/processes/describe.ts';
 import { endTaskByName, type NamedOutcome } from '../queue/processes/end-by-name.ts';
 import type { MoveOptions } from '../queue/processes/lock.ts';
 import { setProcessPaused } from '../queue/processes/pause.ts';
-import { retryProcess } from '../queue/processes/retry.ts';
+import { type RetryOptions, retryProcess } from '../queue/processes/retry.ts';
 import type { Queue } from '../queue/queue.ts';
-import { checkError, checkMove, checkOutput, type GivenError } from './check-outcome.ts';
+import { checkError, checkInputs, checkMove, checkOutput, type GivenError } from './check-outcome.ts';
 import { type ActiveRow, readActive } from './read-active.ts';
 import { type ProcessView, readProcess, readProcessState } from './read-processes.ts';
 import { noSuchProcess, refusedEnd, refusedMove } from './refusals.ts';
@@ -42,8 +42,9 @@ const waitMsMax = 2_147_483_647;
  * One process. It holds no state of its own: every call asks the database.
  *
  * Calls throw a SkipjackError when they are refused: `not_found`, `already_settled`, `already_claimed`,
- * `not_active`, `already_ended`, `not_ended`, `not_failed`, `precondition_failed` when `ifRevision` is not the
- * process's, and `invalid_request` for what cannot be stored.
+ * `not_active`, `already_ended`, `not_ended`, `not_failed`, `has_parent` and `compensated` for a retry of what cannot
+ * go on by itself, `invalid_input` for inputs of tasks that have none to change, `precondition_failed` when
+ * `ifRevision` is not the process's, and `invalid_request` for what cannot be stored.
  */
 export class ProcessHandle {
   readonly id: string;
@@ -151,9 +152,19 @@ export class ProcessHandle {
     await this.#setPaused(false, options);
   }
 
-  /** Goes on from what failed. Answers the names of the tasks that are tried again. */
-  async retry(options: MoveOptions = {}): Promise<string[]> {
-    const result = await retryProcess(this.#queue.db, this.#askedId(), checkMove(options));
+  /**
+   * Goes on from what failed. Answers the names of the tasks that are tried again.
+   *
+   * With `inputs`, failed tasks get other ones than the definition says, taken as they are: there is nothing to
+   * evaluate in them.
+   *
+   * ```ts
+   * await engine.process(id).retry({ inputs: { 'Review Credit': { applicant: 'Ann' } } });
+   * ```
+   */
+  async retry({ inputs, ...options }: MoveOptions & Pick<RetryOptions, 'inputs'> = {}): Promise<string[]> {
+    const checked = { ...checkMove(options), inputs: checkInputs(inputs) };
+    const result = await retryProcess(this.#queue.db, this.#askedId(), checked);
     if (result.kind !== 'retried') throw refusedMove(this.id, result);
     return result.tasks;
   }

@@ -1,3 +1,4 @@
+import type { Json } from '../core/json.ts';
 import type { VisibleTaskState } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import type { Place } from '../queue/claimed-task.ts';
@@ -11,9 +12,14 @@ export interface ActiveRow {
   state: VisibleTaskState;
   /** Who holds it. */
   worker: string | null;
+  /** Of an item of an `each`: its place in the list, from 0, and its value. */
+  item: { index: number; value: Json } | null;
 }
 
-/** The first active tasks of a process in the order of its definition. Null: there is no such process. */
+/**
+ * The first tasks of a process that can be worked on or are, in the order of its definition, items behind the others;
+ * none that waits. Null: there is no such process.
+ */
 export async function readActive(
   db: Database,
   id: string,
@@ -22,10 +28,15 @@ export async function readActive(
   const { rows } = await db.pool.query<{ tasks: (ActiveRow & { place: Place })[] | null }>(
     `select (
        select jsonb_agg(jsonb_build_object('id', task.id, 'name', task.name, 'ordinal', task.ordinal, 'queue', task.queue,
-         'state', task.state, 'worker', task.worker, 'place', jsonb_build_object('process_id', process.id,
-           'definition_id', process.definition_id, 'ordinal', task.ordinal)) order by task.ordinal)
+         'state', task.state, 'worker', task.worker,
+         'item', (
+           select jsonb_build_object('index', own.item_index, 'value', own.item)
+           from skipjack.tasks as own where own.id = task.id and own.item_index is not null),
+         -- What an item runs stands in the plan where its each does.
+         'place', jsonb_build_object('process_id', process.id, 'definition_id', process.definition_id,
+           'ordinal', coalesce(task.item_of, task.ordinal))) order by task.ordinal)
        from (
-         select id, name, ordinal, queue, state, worker from skipjack.task_status
+         select id, name, ordinal, queue, state, worker, item_of from skipjack.task_status
          where process_id = process.id and state in ('scheduled', 'ready', 'running')
          order by ordinal limit ${Number(limit)}
        ) as task) as tasks

@@ -9,6 +9,11 @@ export interface DefinitionSummary {
   tasks: number;
   checksum: string;
   created_at: string;
+  /** False: nothing more is started by this name, whatever the version. */
+  active: boolean;
+  inactive_since: string | null;
+  /** Who said so, if they gave a name. */
+  inactive_by: string | null;
 }
 
 export interface DefinitionView extends DefinitionSummary {
@@ -17,11 +22,14 @@ export interface DefinitionView extends DefinitionSummary {
   plan: Plan;
 }
 
-interface Row extends Omit<DefinitionView, 'created_at'> {
+interface Row extends Omit<DefinitionView, 'created_at' | 'active' | 'inactive_since'> {
   created_at: Date;
+  inactive_since: Date | null;
 }
 
-const summaryColumns = `id, name, version, jsonb_array_length(plan -> 'tasks') as tasks, checksum, created_at`;
+const summaryColumns = `id, name, version, jsonb_array_length(plan -> 'tasks') as tasks, checksum, created_at,
+  (select since from skipjack.inactive_definitions as inactive where inactive.name = definitions.name) as inactive_since,
+  (select by from skipjack.inactive_definitions as inactive where inactive.name = definitions.name) as inactive_by`;
 
 /** From name to name through `definitions_versions`: one with many versions costs one probe. */
 const namesAfter = `recursive names as (
@@ -96,5 +104,8 @@ function toSummary(row: Row): DefinitionSummary {
     tasks: row.tasks,
     checksum: row.checksum,
     created_at: row.created_at.toISOString(),
+    active: row.inactive_since === null,
+    inactive_since: row.inactive_since?.toISOString() ?? null,
+    inactive_by: row.inactive_by,
   };
 }

@@ -21,6 +21,10 @@ export interface ProcessSummary {
   percent: number;
   created_at: string;
   finished_at: string | null;
+  /** The process that has started it, and the task of that one; null for the task where `on_failure` did. */
+  parent: { process_id: string; task_id: string | null } | null;
+  /** Nobody waits for its end: the task that started it has gone on. */
+  detached: boolean;
 }
 
 /** A process, whole. */
@@ -31,25 +35,33 @@ export interface ProcessView extends ProcessSummary {
   input: Json;
   /** Its tasks by state as people see them. */
   counts: Record<VisibleTaskState, number>;
-  /** Names of the tasks that are scheduled, ready or running; the first hundred. */
+  /** Names of the tasks that are scheduled, ready, running or waiting; the first hundred. */
   active: string[];
-  /** Of the last attempt that went wrong. */
+  /** Of the last attempt, or task, that went wrong. */
   last_error: (TaskError & { task: string }) | null;
-  /** The outputs of its last tasks, those that no other needs, by name; null until it has completed. */
+  /** Why it has failed, where none of its tasks says so: its deadline, its output. */
+  error: TaskError | null;
+  /** What its `output` yields; without one the outputs of its last tasks, those that no other needs, by name. Null until it has completed. */
   output: Json;
+  /** How many processes lie above it. */
+  depth: number;
+  /** What its `on_failure` has started. */
+  failure_process_id: string | null;
   /** Where there are any: outputs that are too large to come along, name → id of the task that has it. */
   large_outputs?: Record<string, string>;
 }
 
-interface SummaryRow extends Omit<ProcessSummary, 'created_at' | 'finished_at'> {
+interface SummaryRow extends Omit<ProcessSummary, 'created_at' | 'finished_at' | 'parent'> {
   created_at: Date;
   finished_at: Date | null;
+  parent_process_id: string | null;
+  parent_task_id: string | null;
 }
 
 const summaryColumns = `process.id, process.name as definition, definition.version, process.state, process.paused,
   process.tasks, process.unfinished,
   floor(100.0 * (process.tasks - process.unfinished) / process.tasks)::integer as percent,
-  process.created_at, process.finished_at`;
+  process.created_at, process.finished_at, process.parent_process_id, process.parent_task_id, process.detached`;
 
 const emptyCounts: Record<VisibleTaskState, number> = {
   pending: 0,
@@ -68,15 +80,24 @@ const outputBytesMax = 2 * 1024 * 1024;
 
 export async function readProcess(db: Database, id: string): Promise<ProcessView | null> {
   type Row = SummaryRow &
-    Pick<ProcessView, 'definition_id' | 'input' | 'last_error' | 'output'> & {
+    Pick<
+      ProcessView,
+      'definition_id' | 'input' | 'last_error' | 'error' | 'output' | 'depth' | 'failure_process_id'
+    > & {
       large_outputs: Record<string, string> | null;
       revision: string;
       counts: Partial<ProcessView['counts']> | null;
       active: string[] | null;
+      by_output: boolean;
     };
   const { rows } = await db.pool.query<Row>(
     `with own as materialized (
        select id, ordinal, name, state from skipjack.task_status where process_id = $1
+     ), made as materialized (
+       -- Only what an engine has ended may have an output of its own: of others the plan is not unpacked.
+       select process.finishes and exists (
+         select from skipjack.definitions as definition where definition.id = process.definition_id and definition.plan ? 'output') as by_output
+       from skipjack.processes as process where process.id = $1
      ), last as materialized (
        select task.id, task.name,
          sum(sized.bytes) over (order by sized.bytes, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
@@ -89,19 +110,32 @@ export async function readProcess(db: Database, id: string): Promise<ProcessView
            else octet_length(task.output::text) end as bytes
        ) as sized
        where process.id = $1 and process.state = 'completed' and task.dependents is null and task.state = 'completed'
+         and task.item_of is null and not (select by_output from made)
      )
      select ${summaryColumns}, process.definition_id, process.revision, coalesce(given.input, '{}') as input,
        (select jsonb_object_agg(state, number) from (select state, count(*) as number from own group by state) as counted) as counts,
-       array(select name from own where state in ('scheduled', 'ready', 'running') order by ordinal limit 100) as active,
-       (select attempt.error || jsonb_build_object('task', own.name)
-        from own join skipjack.attempts as attempt on attempt.task_id = own.id
-        where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1) as last_error,
-       (select jsonb_object_agg(last.name, task.output) from last join skipjack.tasks as task on task.id = last.id
-        where not last.is_large) as output,
+       array(select name from own where state in ('scheduled', 'ready', 'running', 'waiting') order by ordinal limit 100) as active,
+       (select found.error || jsonb_build_object('task', found.name) from (
+          (select own.name, attempt.error, attempt.ended_at as at, attempt.claim_no
+           from own join skipjack.attempts as attempt on attempt.task_id = own.id
+           where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1)
+          union all
+          -- What an engine has failed had no attempt.
+          (select own.name, task.error, task.finished_at, 0
+           from own join skipjack.tasks as task on task.id = own.id
+           where own.state = 'failed' and task.error is not null order by task.finished_at desc limit 1)
+        ) as found order by found.at desc, found.claim_no desc limit 1) as last_error,
+       result.error, result.failure_process_id, process.depth, made.by_output,
+       case when not made.by_output then (
+         select jsonb_object_agg(last.name, task.output) from last join skipjack.tasks as task on task.id = last.id
+         where not last.is_large)
+         when process.state = 'completed' then result.output end as output,
        (select jsonb_object_agg(name, id) from last where is_large) as large_outputs
      from skipjack.processes as process
      join skipjack.definitions as definition on definition.id = process.definition_id
+     cross join made
      left join skipjack.process_inputs as given on given.process_id = process.id
+     left join skipjack.process_results as result on result.process_id = process.id
      where process.id = $1`,
     [id],
   );
@@ -115,8 +149,11 @@ export async function readProcess(db: Database, id: string): Promise<ProcessView
     counts: { ...emptyCounts, ...row.counts },
     active: row.active ?? [],
     last_error: row.last_error,
-    // None of its last tasks completed: each failed under continue_on_error.
-    output: row.state === 'completed' ? (row.output ?? {}) : null,
+    error: row.error,
+    // Without an output: none of its last tasks completed, each failed under continue_on_error or was skipped.
+    output: row.state === 'completed' && !row.by_output ? (row.output ?? {}) : row.output,
+    depth: row.depth,
+    failure_process_id: row.failure_process_id,
     ...(row.large_outputs ? { large_outputs: row.large_outputs } : {}),
   };
 }
@@ -134,6 +171,8 @@ export interface ProcessFilter {
   /** `live` means running, failing and cancelling. */
   state?: ProcessState | 'live';
   definition?: string;
+  /** That has started them. */
+  parentProcessId?: string;
   createdAfter?: Date;
   createdBefore?: Date;
 }
@@ -155,6 +194,7 @@ export async function listProcesses(
   if (isLive) conditions.push(`process.state in ('running', 'failing', 'cancelling')`);
   if (filter.state !== 'live') add(filter.state, (parameter) => `process.state = ${parameter}`);
   add(filter.definition, (parameter) => `process.name = ${parameter}`);
+  add(filter.parentProcessId, (parameter) => `process.parent_process_id = ${parameter}`);
   add(filter.createdAfter, (parameter) => `process.created_at > ${parameter}`);
   add(filter.createdBefore, (parameter) => `process.created_at < ${parameter}`);
   add(page.after, (parameter) => `process.id < ${parameter}`);
@@ -229,5 +269,10 @@ function toSummary(row: SummaryRow): ProcessSummary {
     percent: row.percent,
     created_at: row.created_at.toISOString(),
     finished_at: row.finished_at?.toISOString() ?? null,
+    parent:
+      row.parent_process_id === null
+        ? null
+        : { process_id: row.parent_process_id, task_id: row.parent_task_id },
+    detached: row.detached,
   };
 }

@@ -1,10 +1,13 @@
 /** What the queue answers about a process, as errors that people see. */
 import { SkipjackError } from '../core/errors.ts';
+import { escapePointer } from '../core/json.ts';
+import type { Parking } from '../core/task.ts';
 import type { CancelProcessResult } from '../queue/processes/cancel.ts';
 import type { DeleteProcessResult } from '../queue/processes/delete.ts';
 import type { EndByNameResult } from '../queue/processes/end-by-name.ts';
 import type { PauseProcessResult } from '../queue/processes/pause.ts';
 import type { RetryProcessResult } from '../queue/processes/retry.ts';
+import { refused as refusedFor } from './values.ts';
 
 type Refused =
   | Exclude<CancelProcessResult, { kind: 'cancelling' }>
@@ -31,6 +34,33 @@ export function refusedMove(id: string, refused: Refused): SkipjackError {
         `The process is ${refused.state}; only a failed one can be retried. Nothing was changed.`,
         { extra: { state: refused.state } },
       );
+    case 'has_parent':
+      return new SkipjackError(
+        'has_parent',
+        `A task of another process waits for it. Retry that one, ${refused.rootId}: it goes on here as well. Nothing was changed.`,
+        { extra: { root_id: refused.rootId } },
+      );
+    case 'compensated':
+      return new SkipjackError(
+        'compensated',
+        `Its failure has started process ${refused.failureProcessId}, which puts right what it had done. Start it anew. Nothing was changed.`,
+        { extra: { failure_process_id: refused.failureProcessId } },
+      );
+    case 'invalid_inputs':
+      return refusedFor(
+        'invalid_input',
+        refused.problems.map(({ task, code, message }) => ({
+          pointer: `/inputs/${escapePointer(task)}`,
+          code,
+          message,
+        })),
+      );
+    case 'not_taken':
+      return new SkipjackError(
+        'not_ended',
+        `It has ended, but process ${refused.parentId}, of which a task waits for it, has yet to take its outcome. Try again in a moment.`,
+        { extra: { parent_id: refused.parentId } },
+      );
     case 'not_ended':
       return new SkipjackError(
         'not_ended',
@@ -39,6 +69,14 @@ export function refusedMove(id: string, refused: Refused): SkipjackError {
       );
   }
 }
+
+const waitsForWords: Record<Parking, string> = {
+  engine: 'an engine to think about it',
+  items: 'its items',
+  process: 'the process that it has started',
+  time: 'a time to come',
+  event: 'an event: send that with POST /v1/events',
+};
 
 /** Why a task was not ended by its name. */
 export function refusedEnd(
@@ -57,8 +95,14 @@ export function refusedEnd(
     case 'pending':
       return new SkipjackError(
         'not_active',
-        `"${task}" is not active: it waits for ${refused.needs.map((name) => `"${name}"`).join(', ')}. Nothing was changed.`,
+        `"${task}" is not active: it waits for ${refused.needs.map((name) => `"${name}"`).join(', ') || 'its turn'}. Nothing was changed.`,
         { extra: { state: 'pending', needs: refused.needs } },
+      );
+    case 'waiting':
+      return new SkipjackError(
+        'not_active',
+        `"${task}" cannot be ended by its name: it waits for ${waitsForWords[refused.waitsFor]}. Nothing was changed.`,
+        { extra: { state: 'waiting', waits_for: refused.waitsFor } },
       );
     case 'already_settled':
       return new SkipjackError(

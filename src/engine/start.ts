@@ -39,12 +39,20 @@ export type StartResult =
   | { kind: 'key_busy' }
   | { kind: 'invalid_input'; problems: InputProblem[] }
   | { kind: 'no_such_definition' }
+  /** Nothing is started by its name until it is active again. */
+  | { kind: 'definition_inactive' }
   /** The database could not store this one. */
   | { kind: 'invalid'; message: string };
 
 interface StartRow {
   process_id: string;
-  outcome: 'created' | 'existing' | 'key_conflict' | 'invalid_input' | 'no_such_definition';
+  outcome:
+    | 'created'
+    | 'existing'
+    | 'key_conflict'
+    | 'invalid_input'
+    | 'no_such_definition'
+    | 'definition_inactive';
   existing_id: string | null;
   problems: InputProblem[] | null;
   lines: [string, number][] | null;
@@ -107,7 +115,8 @@ function toResult(id: string, row: StartRow | undefined): StartResult {
     case 'invalid_input':
       return { kind: 'invalid_input', problems: row.problems ?? [] };
     case 'no_such_definition':
-      return { kind: 'no_such_definition' };
+    case 'definition_inactive':
+      return { kind: row.outcome };
     default:
       throw new Error(`no answer for process ${id}`);
   }

@@ -9,13 +9,15 @@ export type StaticType = Kind | 'any';
 /** The types of inputs that are known; of the others nothing is said. */
 export type InputTypes = ReadonlyMap<string, StaticType>;
 
-/** The first mistake, or null. */
-export function checkTypes(node: Node, inputs: InputTypes): ExpressionProblem | null {
+/** What it yields as far as that is known, or the first mistake. */
+export function typeOfExpression(
+  node: Node,
+  inputs: InputTypes,
+): { kind: 'type'; type: StaticType } | { kind: 'mistake'; problem: ExpressionProblem } {
   try {
-    typeOf(node, inputs);
-    return null;
+    return { kind: 'type', type: typeOf(node, inputs) };
   } catch (error) {
-    if (error instanceof Mistake) return error.problem;
+    if (error instanceof Mistake) return { kind: 'mistake', problem: error.problem };
     throw error;
   }
 }
@@ -49,6 +51,10 @@ function typeOf(node: Node, inputs: InputTypes): StaticType {
       return 'list';
     case 'task':
       return ({ output: 'any', state: 'text', error: 'any', attempts: 'number' } as const)[node.member];
+    case 'item':
+      return node.part === 'index' ? 'number' : 'any';
+    case 'status':
+      return 'boolean';
     case 'field':
       expect(node.of, ['map'], `.${node.key}`);
       return node.of.kind === 'input' ? (inputs.get(node.key) ?? 'any') : 'any';

@@ -4,7 +4,7 @@ import { hintFor } from './check-types.ts';
 import { compare } from './functions/lists.ts';
 import type { CallContext } from './functions.ts';
 import { ExpressionFailure, failureSteps, type Meter } from './limits.ts';
-import type { Node, TaskMember } from './node.ts';
+import type { Node, StatusFunction, TaskMember } from './node.ts';
 import { areEqual, type JsonObject, keysOf, kindOf, nameKinds, nameOfKind, shorten } from './values.ts';
 
 /** What the names of an expression stand for. */
@@ -13,6 +13,10 @@ export interface Scope {
   process: { id: string; definition: string | null; version: number | null };
   /** Asked for what an expression names only. */
   task: (name: string, member: TaskMember) => Json;
+  /** Of an item of an `each` or `matrix`; `index` counts from 0. */
+  item?: { value: Json; index: number };
+  /** Of a condition: how what the task follows from has ended. `always()` is true in any. */
+  status?: { success: boolean; failure: boolean; cancelled: boolean };
 }
 
 interface Run extends CallContext {
@@ -42,6 +46,10 @@ function run(node: Node, on: Run): Json {
       return { ...on.scope.process };
     case 'task':
       return on.scope.task(node.name, node.member);
+    case 'item':
+      return readItem(node.part, on.scope);
+    case 'status':
+      return readStatus(node.name, on.scope);
     case 'variable':
       return readVariable(node.name, on);
     case 'field':
@@ -72,6 +80,16 @@ function run(node: Node, on: Run): Json {
     case 'loop':
       return runLoop(node, on);
   }
+}
+
+function readItem(part: 'value' | 'index', { item }: Scope): Json {
+  if (item) return item[part];
+  throw new ExpressionFailure('there is no item here: only tasks with "each" or "matrix" have some');
+}
+
+function readStatus(name: StatusFunction, { status }: Scope): boolean {
+  if (!status) throw new ExpressionFailure(`${name}() says something in "if" only`);
+  return name === 'always' || status[name];
 }
 
 function readVariable(name: string, on: Run): Json {

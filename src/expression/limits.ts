@@ -16,6 +16,8 @@ export const expressionLimits = {
   textLengthMax: 1_048_576,
   /** Of the JSON of one value that comes out. */
   resultLettersMax: 1_048_576,
+  /** Of the JSON of all items of one `each` or `matrix`. */
+  itemsLettersMax: 4_194_304,
   /** How deep a value that comes out may nest: what JSON may everywhere. */
   resultDepthMax: 64,
   rangeMax: 100_000,
@@ -42,13 +44,19 @@ export class ExpressionFailure extends Error {
 export const failureSteps = 200;
 
 export class Meter {
-  #left: number = expressionLimits.stepsMax;
+  readonly #stepsMax: number;
+  #left: number;
+
+  constructor(stepsMax: number = expressionLimits.stepsMax) {
+    this.#stepsMax = stepsMax;
+    this.#left = stepsMax;
+  }
 
   charge(steps: number): void {
     this.#left -= steps;
     if (this.#left < 0) {
       throw new ExpressionFailure(
-        `takes more than ${expressionLimits.stepsMax} steps: it looks at too many values`,
+        `takes more than ${this.#stepsMax} steps: it looks at too many values`,
         'limit',
       );
     }

@@ -15,12 +15,18 @@ export const taskMembers = ['output', 'state', 'error', 'attempts'] as const;
 export type TaskMember = (typeof taskMembers)[number];
 export const processMembers = ['id', 'definition', 'version'] as const;
 
+/** How what a task follows from has ended: functions without arguments, in conditions only. */
+export const statusFunctions = ['always', 'failure', 'success', 'cancelled'] as const;
+export type StatusFunction = (typeof statusFunctions)[number];
+
 export type Node = Span &
   (
     | { kind: 'literal'; value: Json }
     | { kind: 'input' }
     | { kind: 'process' }
     | { kind: 'task'; name: string; member: TaskMember }
+    | { kind: 'item'; part: 'value' | 'index' }
+    | { kind: 'status'; name: StatusFunction }
     | { kind: 'variable'; name: string }
     | { kind: 'field'; of: Node; key: string }
     | { kind: 'index'; of: Node; key: Node }

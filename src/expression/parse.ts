@@ -12,12 +12,14 @@ import {
   type Node,
   processMembers,
   type Span,
+  type StatusFunction,
+  statusFunctions,
   type TaskMember,
   taskMembers,
 } from './node.ts';
 
 export interface ExpressionProblem {
-  code: 'invalid_expression' | 'unknown_name' | 'misplaced_secret' | 'not_supported_yet' | 'too_large';
+  code: 'invalid_expression' | 'unknown_name' | 'misplaced_secret' | 'too_large';
   /** Offset in the text of the expression. */
   at: number;
   message: string;
@@ -29,11 +31,17 @@ export type Parsed =
   | { kind: 'expression'; node: Node; names: Names }
   | { kind: 'problem'; problem: ExpressionProblem };
 
-/** What an expression asks for by name; whether it is there is for the definition to say. */
+/** What an expression asks for by name; whether it is there, or may be asked for, is for the definition to say. */
 export interface Names {
   inputs: { name: string; at: number }[];
   tasks: { name: string; at: number; member: TaskMember }[];
+  items: { name: ItemName; at: number }[];
+  statuses: { name: StatusFunction; at: number }[];
 }
+
+/** The names that only a task with `each` or `matrix` has. */
+export const itemNames = ['item', 'index'] as const;
+export type ItemName = (typeof itemNames)[number];
 
 const { nodesMax, depthMax, lettersMax } = expressionLimits;
 
@@ -93,12 +101,13 @@ function syntaxProblem(error: ParseError, text: string): ExpressionProblem {
 
 const roots = ['input', 'tasks', 'process'] as const;
 const loops = new Set<string>(['map', 'filter', 'all', 'exists', 'exists_one']);
-const conditions = new Set(['always', 'failure', 'success', 'cancelled']);
-const functionNames = [...functionRules.keys(), ...loops, 'default', 'has'];
+const isStatus = (name: string): name is StatusFunction =>
+  (statusFunctions as readonly string[]).includes(name);
+const functionNames = [...functionRules.keys(), ...loops, ...statusFunctions, 'default', 'has'];
 
 /** One expression. It recurses: `cel` and `depthMax` bound how deep. */
 class Reader {
-  readonly names: Names = { inputs: [], tasks: [] };
+  readonly names: Names = { inputs: [], tasks: [], items: [], statuses: [] };
   readonly #text: string;
   readonly #variables: string[] = [];
 
@@ -195,11 +204,10 @@ class Reader {
         return refuseSecret(at);
       case 'item':
       case 'index':
-        return refuse(at, `"${name}" is not supported yet: "each" comes with a later version`, {
-          code: 'not_supported_yet',
-        });
+        this.names.items.push({ name, at });
+        return { kind: 'item', part: name === 'item' ? 'value' : 'index', at, end };
       default: {
-        const candidates = [...roots, ...this.#variables];
+        const candidates = [...roots, ...itemNames, ...this.#variables];
         const message = `there is no ${JSON.stringify(name)} here: expressions know ${roots.join(', ')}`;
         return refuse(at, message, { code: 'unknown_name', near: { word: name, candidates } });
       }
@@ -252,6 +260,11 @@ class Reader {
     }
     if (loops.has(name)) refuse(span.at, `${name} is called on a list: list.${name}(x, …)`);
     const rule = functionRules.get(name) ?? (name === 'default' || name === 'has' ? name : undefined);
+    if (isStatus(name)) {
+      if (given.length > 0) refuse(span.at, `${name}() takes no values`);
+      this.names.statuses.push({ name, at: span.at });
+      return { kind: 'status', name, ...span };
+    }
     if (rule === undefined) return this.#refuseFunction(name, span);
     const [least, most] = rule === 'default' ? [2, 2] : rule === 'has' ? [1, 1] : arityOf(rule);
     if (given.length < least || given.length > most) {
@@ -268,10 +281,6 @@ class Reader {
   }
 
   #refuseFunction(name: string, { at }: Span): never {
-    if (conditions.has(name)) {
-      const message = `${name}() is not supported yet: conditions come with a later version`;
-      return refuse(at, message, { code: 'not_supported_yet' });
-    }
     // A receiver comes first.
     const found = this.#text.indexOf(name, at);
     return refuse(found < 0 ? at : found, `there is no function ${JSON.stringify(name)}`, {

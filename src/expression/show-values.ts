@@ -28,6 +28,10 @@ function pathOf(node: Node): string | null {
     case 'input':
     case 'process':
       return node.kind;
+    case 'item':
+      return node.part === 'value' ? 'item' : 'index';
+    case 'status':
+      return `${node.name}()`;
     case 'task':
       return `tasks[${JSON.stringify(node.name)}].${node.member}`;
     case 'field': {

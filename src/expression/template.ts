@@ -32,6 +32,7 @@ export interface Template {
 export type TemplateProblem = ExpressionProblem & { span: { start: number; end: number } };
 
 const opening = '${{';
+const closing = '}}';
 /** In one text. */
 const expressionsMax = 1_000;
 /** Told of one text; the rest is not read. */
@@ -65,6 +66,59 @@ export function parseTemplate(text: string): Template {
   }
   if (done < text.length) template.parts.push(text.slice(done));
   return template;
+}
+
+/**
+ * Of a text that is an expression, bare or with one `${{ … }}` around it: the expression, without blanks, and where it
+ * begins. What is neither is answered as it is, and cannot be read.
+ */
+export function unwrapExpression(written: string): { text: string; textAt: number } {
+  const start = written.search(/\S/);
+  if (start === -1) return { text: '', textAt: 0 };
+  const whole = written.trim();
+  const isWrapped = whole.startsWith(opening) && start + whole.length === endOf(written, start);
+  const inner = isWrapped ? whole.slice(opening.length, -closing.length) : whole;
+  const text = inner.trim();
+  return { text, textAt: written.indexOf(text, start + (isWrapped ? opening.length : 0)) };
+}
+
+/** One `${{ … }}` and nothing else: such a text keeps the type of its value. */
+export function isOneExpression(text: string): boolean {
+  return text.startsWith(opening) && endOf(text, 0) === text.length;
+}
+
+/** Of a text that is an expression, bare or wrapped: as parseTemplate does, with the whole of it as its one part. */
+export function parseWhole(written: string): Template {
+  const { text, textAt } = unwrapExpression(written);
+  const parsed = parseExpression(text);
+  const span = { start: textAt, end: textAt + text.length };
+  if (parsed.kind === 'expression') {
+    const { node, names } = parsed;
+    return { parts: [{ text, node, names, ...span, textAt }], problems: [] };
+  }
+  const { problem } = parsed;
+  const open = text.indexOf(opening);
+  if (problem.code !== 'invalid_expression' || open === -1) {
+    return { parts: [], problems: [{ ...problem, at: textAt + problem.at, span }] };
+  }
+  const message =
+    endOf(text, open) === -1
+      ? unclosed(open).message
+      : 'this is one expression: bare, or with one ${{ … }} around the whole of it';
+  return { parts: [], problems: [{ code: 'invalid_expression', at: textAt + open, message, span }] };
+}
+
+/** An expression, bare or wrapped, with `${{ … }}` around it; null if it would not be the same one there. */
+export function wrapExpression(written: string): string | null {
+  const { text } = unwrapExpression(written);
+  const wrapped = `${opening} ${text} ${closing}`;
+  return unwrapExpression(wrapped).text === text ? wrapped : null;
+}
+
+/** Behind the `}}` of the `${{` at `start`; -1: there is none. */
+function endOf(text: string, start: number): number {
+  const close = findClose(text, start + opening.length);
+  return close === -1 ? -1 : close + closing.length;
 }
 
 function unclosed(at: number): ExpressionProblem {

@@ -83,12 +83,16 @@ export function toJsonText(value: Json, meter: Meter): string {
  * Refuses what is too large or cannot be stored. Values share their parts, so that a few nodes may say gigabytes:
  * to be counted before they are written.
  */
-export function checkResult(value: Json, meter: Meter): void {
+export function checkResult(
+  value: Json,
+  meter: Meter,
+  lettersMax: number = expressionLimits.resultLettersMax,
+): void {
   let letters = 0;
   const add = (more: number) => {
     letters += more;
-    if (letters > expressionLimits.resultLettersMax) {
-      const message = `is a value of more than ${expressionLimits.resultLettersMax} letters of JSON`;
+    if (letters > lettersMax) {
+      const message = `is a value of more than ${lettersMax} letters of JSON`;
       throw new ExpressionFailure(message, 'limit');
     }
   };

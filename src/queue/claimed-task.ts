@@ -1,11 +1,12 @@
 /** A claimed task on its way from its rows to a worker. */
+import type { Json } from '../core/json.ts';
 import { readSpec, referSecrets, type Spec } from '../core/spec.ts';
-import type { ClaimedTask } from '../core/task-source.ts';
+import type { ClaimedItem, ClaimedTask } from '../core/task-source.ts';
 import { encodeToken } from '../core/token.ts';
 
 /** What `claimedColumns` builds. */
 export interface ClaimedRow
-  extends Omit<ClaimedTask, 'spec' | 'token' | 'process' | 'needs' | 'large_needs'> {
+  extends Omit<ClaimedTask, 'spec' | 'token' | 'process' | 'needs' | 'large_needs' | 'item'> {
   spec: Spec | null;
   claim_no: number;
   available_at_us: number;
@@ -16,7 +17,11 @@ export interface ClaimedRow
 export interface Place {
   process_id: string;
   definition_id: string;
+  /** In the plan: of an item, that of the task with the `each`. */
   ordinal: number;
+  item?: ClaimedItem | null;
+  /** What it was given in place of the plan's input, when it was tried again. */
+  input?: { value: Json } | null;
 }
 
 /** Claimed, but what a task of a process runs and gets is not there yet: see processes/describe.ts. */
@@ -35,7 +40,10 @@ export function claimedColumns(item: string): string {
     'lease_expires_at', ${item}.lease_expires_at,
     'lease_left_ms', greatest(0, floor(extract(epoch from ${item}.lease_expires_at - clock_timestamp()) * 1000)),
     'place', case when ${item}.process_id is not null then (
-      select jsonb_build_object('process_id', process.id, 'definition_id', process.definition_id, 'ordinal', task.ordinal)
+      select jsonb_build_object('process_id', process.id, 'definition_id', process.definition_id,
+        'ordinal', coalesce(task.item_of, task.ordinal),
+        'item', case when task.item_of is not null then jsonb_build_object('index', task.item_index, 'value', task.item) end,
+        'input', case when task.input is not null then jsonb_build_object('value', task.input) end)
       from skipjack.processes as process where process.id = ${item}.process_id limit 1) end`;
 }
 
@@ -63,6 +71,7 @@ export function toTakenTask(row: ClaimedRow): TakenTask {
     process: null,
     needs: {},
     large_needs: {},
+    ...(row.place?.item ? { item: row.place.item } : {}),
     timeout_ms: row.timeout_ms,
     started: row.started,
     wait_ms: row.wait_ms,

@@ -2,7 +2,7 @@ import { withJitter } from '../core/backoff.ts';
 import { hasProcessEnded } from '../core/process.ts';
 import { hasEnded } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
-import { findEnded, markAwaited, markProcessAwaited } from './read-tasks.ts';
+import { findEnded, markAwaited, markProcessAwaited } from './awaited.ts';
 
 export type Awaited = 'task' | 'process';
 

@@ -38,9 +38,12 @@ export interface Stats {
     scheduled: number;
     ready: number;
     running: number;
+    /** Parked: for an engine, their items, a process, a time, an event. */
+    waiting: number;
     completed: number;
     failed: number;
     cancelled: number;
+    skipped: number;
   };
   oldest_ready_at: string | null;
   dead_letters: {
@@ -51,20 +54,21 @@ export interface Stats {
   workers: { live: number; slots: number };
 }
 
-/** Counts of live tasks come from the queue and are cheap; those of ended ones read the whole record. */
+/** Counts of what is on queues are cheap; those of what waits or has ended read the whole record. */
 export async function readStats(db: Database): Promise<Stats> {
   const { rows } = await db.pool.query<{
     live: LiveRow;
-    ended: Stats['tasks'];
+    recorded: Stats['tasks'];
     letters: Stats['dead_letters'];
     workers: Stats['workers'];
   }>(
     `select
        (select jsonb_build_object('ready', coalesce(sum(ready), 0), 'scheduled', coalesce(sum(scheduled), 0),
           'running', coalesce(sum(running), 0), 'oldest_ready_at', min(oldest_ready_at)) from skipjack.queue_depth) as live,
-       (select jsonb_build_object(
+       (select jsonb_build_object('waiting', count(*) filter (where waits_for is not null),
           'completed', count(*) filter (where state = 'completed'), 'failed', count(*) filter (where state = 'failed'),
-          'cancelled', count(*) filter (where state = 'cancelled')) from skipjack.tasks) as ended,
+          'cancelled', count(*) filter (where state = 'cancelled'),
+          'skipped', count(*) filter (where state = 'skipped')) from skipjack.tasks) as recorded,
        (select jsonb_build_object('waiting', count(*) filter (where replayed_at is null),
           'last_hour', count(*) filter (where failed_at > clock_timestamp() - interval '1 hour')) from skipjack.dead_letters) as letters,
        (select jsonb_build_object('live', count(*), 'slots', coalesce(sum(slots), 0)) from skipjack.workers
@@ -75,7 +79,7 @@ export async function readStats(db: Database): Promise<Stats> {
   if (!row) throw new Error('a select without from answers one row');
   const { oldest_ready_at, ...live } = row.live;
   return {
-    tasks: { ...live, ...row.ended },
+    tasks: { ...live, ...row.recorded },
     oldest_ready_at: oldest_ready_at === null ? null : new Date(oldest_ready_at).toISOString(),
     dead_letters: row.letters,
     workers: row.workers,

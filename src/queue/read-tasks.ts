@@ -1,11 +1,10 @@
-/** Reading tasks: one, whole; many, without their payloads. */
+/** Reading whole tasks. */
 import { formatDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
-import type { ProcessState } from '../core/process.ts';
 import { readSpec, type Spec, type Work } from '../core/spec.ts';
-import type { RetryPolicy, TaskError, TaskState, VisibleTaskState } from '../core/task.ts';
+import type { Parking, RetryPolicy, TaskError, VisibleTaskState } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
-import { labelCondition } from './label-condition.ts';
+import { type Awaiting, awaitingOf, describeAwaiting } from './parking.ts';
 import { workerGoneAfterMs } from './workers.ts';
 
 /** A task in a list. */
@@ -41,8 +40,13 @@ export interface TaskSummary {
   error: TaskError | null;
   /** Of a process's task. */
   process_id: string | null;
-  /** Its place among the tasks of its process, counted from 1. */
+  /** Its place among the tasks of its process, counted from 1; items of an `each` stand behind the others. */
   ordinal: number | null;
+  /** What a waiting one is parked for. */
+  waits_for: Parking | null;
+  /** Of an item of an `each`: the ordinal of that task, and its place in the list, from 0. */
+  item_of: number | null;
+  item_index: number | null;
 }
 
 /** A task, whole. */
@@ -58,15 +62,19 @@ export type TaskView = TaskSummary &
     output: Json;
     /** Of the last attempt that did not complete the task. */
     last_error: TaskError | null;
-    /** Why a task that is ready is not running, where we can tell. */
+    /** Why a task that has not ended is not running, where we can tell. */
     waiting_for: string | null;
+    /** Of an item of an `each`: its place in the list, from 0, and its value. */
+    item: { index: number; value: Json } | null;
+    /** That it has started: the last one. */
+    process: { id: string } | null;
   };
 
-const summaryColumns = `status.id, status.name, status.queue, status.priority, status.state, status.attempt,
+export const summaryColumns = `status.id, status.name, status.queue, status.priority, status.state, status.attempt,
   status.attempts_max, status.failures, status.losses, status.available_at, status.worker, status.lease_expires_at,
   status.cancel_requested, coalesce(status.labels, '{}') as labels, status.created_at, status.started_at,
   status.finished_at, status.wait_ms, status.run_ms, status.exit_code, status.cpu_ms, status.memory_peak_bytes,
-  status.progress, status.error, status.process_id, status.ordinal`;
+  status.progress, status.error, status.process_id, status.ordinal, status.waits_for, status.item_of, status.item_index`;
 
 export async function readTask(db: Database, taskId: string): Promise<TaskView | null> {
   const [task] = await readTasks(db, [taskId]);
@@ -78,8 +86,15 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
   const { rows } = await db.pool.query<SummaryRow & DetailRow>(
     `select ${summaryColumns}, task.output, task.retry, task.timeout_ms,
        case when task.process_id is null then task.spec else planned.task -> 'spec' end as spec,
-       case when task.process_id is null then task.input else planned.task -> 'input' end as input,
-       planned.needs, status.held,
+       case when task.process_id is null then task.input else coalesce(task.input, planned.task -> 'input') end as input,
+       planned.needs, status.held, task.item, ${awaitingOf('status')} as awaiting,
+       -- Children of one process are found together: looked for only where the plan says that there may be one.
+       case when planned.task ? 'process' then (
+         select child.id from skipjack.processes as child
+         where child.parent_process_id = task.process_id and child.parent_task_id = task.id
+         order by child.id desc limit 1) end as child_process_id,
+       status.state not in ('completed', 'failed', 'cancelled', 'skipped') and coalesce((
+         select process.paused from skipjack.processes as process where process.id = task.process_id), false) as of_paused,
        (select attempt.error from skipjack.attempts as attempt
         where attempt.task_id = status.id and attempt.error is not null order by attempt.claim_no desc limit 1) as last_error,
        status.state = 'ready' and exists (
@@ -96,7 +111,7 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
          join skipjack.tasks as need on need.process_id = task.process_id and need.ordinal = wanted.ordinal::integer
          order by need.ordinal) as needs
        from (
-         select definition.plan -> 'tasks' -> (task.ordinal - 1) as task
+         select definition.plan -> 'tasks' -> (coalesce(task.item_of, task.ordinal) - 1) as task
          from skipjack.processes as process
          join skipjack.definitions as definition on definition.id = process.definition_id
          where process.id = task.process_id
@@ -110,71 +125,6 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
   return taskIds.map((id) => views.get(id) ?? null);
 }
 
-export interface TaskFilter {
-  /** `active` means scheduled, ready and running. */
-  state?: VisibleTaskState | 'active';
-  queue?: string;
-  name?: string;
-  /** `key` or `key=value`. */
-  label?: string;
-  processId?: string;
-  /** Of processes of this definition. */
-  definition?: string;
-  createdAfter?: Date;
-  createdBefore?: Date;
-}
-
-/** Newest first; `after` is the id of the last one of the page before. */
-export async function listTasks(
-  db: Database,
-  filter: TaskFilter,
-  page: { limit: number; after?: string },
-): Promise<TaskSummary[]> {
-  const values: unknown[] = [];
-  const conditions = ['true'];
-  const add = (value: unknown, condition: (parameter: string) => string) => {
-    if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));
-  };
-  const isLive =
-    filter.state !== undefined && ['active', 'scheduled', 'ready', 'running'].includes(filter.state);
-  // Live tasks are found by their items, of which there are few, however long the record is.
-  if (isLive)
-    conditions.push('exists (select from skipjack.queue_items as live where live.task_id = status.id)');
-  if (filter.state !== 'active') add(filter.state, (parameter) => `status.state = ${parameter}`);
-  add(filter.queue, (parameter) => `status.queue = ${parameter}`);
-  add(filter.name, (parameter) => `status.name = ${parameter}`);
-  add(filter.label, (parameter) => labelCondition('status', parameter));
-  add(filter.processId, (parameter) => `status.process_id = ${parameter}`);
-  add(
-    filter.definition,
-    (parameter) =>
-      `exists (select from skipjack.processes as process where process.id = status.process_id and process.name = ${parameter})`,
-  );
-  add(filter.createdAfter, (parameter) => `status.created_at > ${parameter}`);
-  add(filter.createdBefore, (parameter) => `status.created_at < ${parameter}`);
-  add(page.after, (parameter) => `status.id < ${parameter}`);
-  const { rows } = await db.pool.query<SummaryRow>(
-    `select ${summaryColumns} from skipjack.task_status as status
-     where ${conditions.join(' and ')} order by status.id desc limit ${Number(page.limit)}`,
-    values,
-  );
-  return rows.map(toSummary);
-}
-
-/** The tasks of a process in the order of its definition; `after` is the ordinal of the last one before. */
-export async function listProcessTasks(
-  db: Database,
-  processId: string,
-  page: { limit: number; after?: number },
-): Promise<TaskSummary[]> {
-  const { rows } = await db.pool.query<SummaryRow>(
-    `select ${summaryColumns} from skipjack.task_status as status
-     where status.process_id = $1 and status.ordinal > $2 order by status.ordinal limit ${Number(page.limit)}`,
-    [processId, page.after ?? 0],
-  );
-  return rows.map(toSummary);
-}
-
 /** The output of a task; null while it has none. */
 export async function readOutput(db: Database, taskId: string): Promise<Json> {
   const { rows } = await db.pool.query<{ output: Json }>('select output from skipjack.tasks where id = $1', [
@@ -183,53 +133,7 @@ export async function readOutput(db: Database, taskId: string): Promise<Json> {
   return rows[0]?.output ?? null;
 }
 
-/** Marks the task as waited for, so that its end is announced, and answers its state. Null: no such task. */
-export async function markAwaited(db: Database, taskId: string): Promise<TaskState | null> {
-  // Waits for a settle that has the row; after it the item is gone and the next statement sees the end.
-  const marked = await db.pool.query('update skipjack.queue_items set awaited = true where task_id = $1', [
-    taskId,
-  ]);
-  // A pending one has no item yet, and its own row is for whoever has the lock of its process.
-  if (marked.rowCount === 0) {
-    await db.pool.query(
-      `update skipjack.processes set tasks_awaited = true where not tasks_awaited
-         and id = (select process_id from skipjack.tasks where id = $1 and state in ('pending', 'active'))`,
-      [taskId],
-    );
-  }
-  const { rows } = await db.pool.query<{ state: TaskState }>(
-    'select state from skipjack.tasks where id = $1',
-    [taskId],
-  );
-  return rows[0]?.state ?? null;
-}
-
-/** The same for a process. */
-export async function markProcessAwaited(db: Database, processId: string): Promise<ProcessState | null> {
-  await db.pool.query('update skipjack.processes set awaited = true where id = $1 and not awaited', [
-    processId,
-  ]);
-  const { rows } = await db.pool.query<{ state: ProcessState }>(
-    'select state from skipjack.processes where id = $1',
-    [processId],
-  );
-  return rows[0]?.state ?? null;
-}
-
-/** Of these tasks and processes, the ids of those that have ended or are gone. */
-export async function findEnded(db: Database, ids: string[]): Promise<string[]> {
-  const { rows } = await db.pool.query<{ id: string }>(
-    `select wanted.id from unnest($1::uuid[]) as wanted (id)
-     where not exists (select from skipjack.queue_items as item where item.task_id = wanted.id)
-       and not exists (select from skipjack.tasks as task where task.id = wanted.id and task.state = 'pending')
-       and not exists (select from skipjack.processes as process where process.id = wanted.id
-         and process.state in ('running', 'failing', 'cancelling'))`,
-    [ids],
-  );
-  return rows.map((row) => row.id);
-}
-
-interface SummaryRow
+export interface SummaryRow
   extends Omit<TaskSummary, FigureColumn | MomentColumn>,
     Record<MomentColumn, Date | null>,
     Record<FigureColumn, string | null> {}
@@ -244,12 +148,16 @@ interface DetailRow {
   timeout_ms: string | null;
   last_error: TaskError | null;
   needs: string[] | null;
+  item: Json;
+  awaiting: Awaiting | null;
+  child_process_id: string | null;
   held: boolean;
+  of_paused: boolean;
   paused: boolean;
   unserved: boolean;
 }
 
-function toSummary(row: SummaryRow): TaskSummary {
+export function toSummary(row: SummaryRow): TaskSummary {
   return {
     id: row.id,
     name: row.name,
@@ -277,6 +185,9 @@ function toSummary(row: SummaryRow): TaskSummary {
     error: row.error,
     process_id: row.process_id,
     ordinal: row.ordinal,
+    waits_for: row.waits_for,
+    item_of: row.item_of,
+    item_index: row.item_index,
   };
 }
 
@@ -307,12 +218,22 @@ function toView(row: SummaryRow & DetailRow): TaskView {
     error,
     last_error: row.last_error,
     waiting_for: waitingFor(row, spec),
+    item: row.item_index === null ? null : { index: row.item_index, value: row.item },
+    process: row.child_process_id === null ? null : { id: row.child_process_id },
   };
 }
 
 function waitingFor(row: SummaryRow & DetailRow, spec: Spec | null): string | null {
-  if (row.state === 'pending') return 'the tasks that it needs';
-  if (row.held && row.state !== 'running') return `process ${row.process_id}, which is paused`;
+  if (row.state === 'pending') {
+    return row.item_of === null ? 'the tasks that it needs' : 'items before it';
+  }
+  if (row.waits_for !== null) {
+    // What is under way elsewhere goes on; what an engine must think about waits.
+    return row.of_paused && (row.waits_for === 'engine' || row.waits_for === 'time')
+      ? pausedProcess(row)
+      : describeAwaiting(row.waits_for, row.awaiting);
+  }
+  if (row.held && row.state !== 'running') return pausedProcess(row);
   return row.paused
     ? `queue "${row.queue}" is paused`
     : row.unserved
@@ -320,4 +241,8 @@ function waitingFor(row: SummaryRow & DetailRow, spec: Spec | null): string | nu
         ? `somebody to claim it from queue "${row.queue}"`
         : `no worker serves this queue`
       : null;
+}
+
+function pausedProcess({ process_id }: SummaryRow): string {
+  return `process ${process_id}, which is paused`;
 }

@@ -13,6 +13,10 @@ export type ReplayResult =
   | { kind: 'already_replayed'; replayedAt: string }
   /** Its process is not failed: there is nothing to go on with. */
   | { kind: 'process_not_failed'; processId: string; state: string }
+  /** A task waits for its process: the one to retry is at the top. */
+  | { kind: 'has_parent'; processId: string; rootId: string }
+  /** The `on_failure` of its process has started that one. */
+  | { kind: 'compensated'; processId: string; failureProcessId: string }
   /** Lost too often under `continue_on_error`: its process went on without it. */
   | { kind: 'tolerated'; processId: string }
   | { kind: 'not_found' };
@@ -33,10 +37,22 @@ export async function replayDeadLetter(db: Database, taskId: string): Promise<Re
   if (letter.process_id === null) return replayAlone(db, taskId);
   if (letter.replayed_at) return { kind: 'already_replayed', replayedAt: letter.replayed_at.toISOString() };
   if (letter.continue_on_error) return { kind: 'tolerated', processId: letter.process_id };
-  const result = await retryProcess(db, letter.process_id);
-  if (result.kind === 'retried') return { kind: 'replayed' };
-  if (result.kind === 'not_found') return result;
-  return { kind: 'process_not_failed', processId: letter.process_id, state: result.state };
+  const processId = letter.process_id;
+  const result = await retryProcess(db, processId);
+  switch (result.kind) {
+    case 'retried':
+      return { kind: 'replayed' };
+    case 'not_found':
+      return result;
+    case 'not_failed':
+      return { kind: 'process_not_failed', processId, state: result.state };
+    case 'has_parent':
+      return { kind: 'has_parent', processId, rootId: result.rootId };
+    case 'compensated':
+      return { kind: 'compensated', processId, failureProcessId: result.failureProcessId };
+    case 'invalid_inputs':
+      throw new Error('none were given');
+  }
 }
 
 async function replayAlone(db: Database, taskId: string): Promise<ReplayResult> {
@@ -116,7 +132,11 @@ function waitingLetters(filter: DeadLetterFilter): { text: string; values: unkno
   const conditions = [
     'letter.replayed_at is null',
     `(task.process_id is null or not task.continue_on_error and exists (
-       select from skipjack.processes as process where process.id = task.process_id and process.state = 'failed'))`,
+       select from skipjack.processes as process
+       where process.id = task.process_id and process.state = 'failed'
+         and (process.detached or not exists (select from skipjack.processes as parent where parent.id = process.parent_process_id))
+         and not exists (select from skipjack.process_results as result
+           where result.process_id = process.id and result.failure_process_id is not null)))`,
   ];
   const add = (condition: (parameter: string) => string, value: unknown) => {
     if (value !== undefined) conditions.push(condition(`$${values.push(value)}`));

@@ -1,6 +1,7 @@
 /**
- * The statement that settles, in two forms: for tasks that stand alone, and for tasks of processes, whose row in
- * `processes` the caller has locked in an earlier statement.
+ * The statement that settles, in three forms: for tasks that stand alone; for tasks of processes, whose row in
+ * `processes` the caller has locked in an earlier statement; and for those of processes some of which need an engine
+ * (processes/advance.ts), which costs more to plan.
  *
  * Items are locked one by one in the order of their ids, so two settles of the same tasks cannot deadlock; a row
  * that had to be waited for is judged as it is then, and everything the judgement needs is on that row, on a row
@@ -18,11 +19,12 @@
  * Pending tasks are updated by their place (ctid): nobody moves them while we hold their process.
  */
 import { lossesMax } from '../core/task.ts';
+import { advanceWithEngine, linesWithEngine } from './processes/advance.ts';
 import type { ClaimOutcome } from './settle.ts';
 
 export function settleStatement(
   outcomes: ClaimOutcome[],
-  { inProcesses }: { inProcesses: boolean },
+  { inProcesses, withEngine = false }: { inProcesses: boolean; withEngine?: boolean },
 ): { text: string; values: unknown[] } {
   const rows = outcomes.map((outcome, position) => ({
     task_id: outcome.taskId,
@@ -40,14 +42,17 @@ export function settleStatement(
     ...('memoryPeakBytes' in outcome ? { memory_peak_bytes: wholeOrNull(outcome.memoryPeakBytes) } : {}),
     delay_ms: 'delayMs' in outcome ? (outcome.delayMs ?? null) : null,
   }));
-  const standing = inProcesses
-    ? `cross join lateral (
+  const standing = withEngine
+    ? standingWithEngine
+    : inProcesses
+      ? `cross join lateral (
     select state = 'cancelling' or (state = 'failing' and fail_fast) as stopping, fail_fast, tasks_awaited
     from skipjack.processes where id = mine.process_id limit 1
   ) as process`
-    : 'cross join (select false as stopping, false as fail_fast, false as tasks_awaited) as process';
+      : 'cross join (select false as stopping, false as fail_fast, false as tasks_awaited) as process';
+  const fails = `alone in ('failed', 'lost_too_often') and not continue_on_error${withEngine ? ' and item_of is null' : ''}`;
   const verdict = inProcesses
-    ? `case when alone <> 'completed' and fail_fast and bool_or(alone in ('failed', 'lost_too_often') and not continue_on_error)
+    ? `case when alone <> 'completed' and fail_fast and bool_or(${fails})
         over (partition by process_id order by position rows between unbounded preceding and 1 preceding)
       then 'cancelled' else alone end`
     : 'alone';
@@ -77,7 +82,7 @@ with clock as materialized (
 ), counted as materialized (
   select mine.*, task.name, task.dependents, task.continue_on_error, task.retry,
     coalesce((task.retry ->> 'attempts')::integer, 1) as attempts_max, process.stopping, process.fail_fast,
-    process.tasks_awaited,
+    process.tasks_awaited,${withEngine ? ' task.item_of, task.runs_on_failure, task.runs_on_cancel,' : ''}
     case
       when mine.outcome = 'lost' and mine.started_at is null then 'released'
       -- Equal times: the holder takes no grace, so it leaves timeouts to us, and its lease ended with its deadline.
@@ -177,7 +182,7 @@ with clock as materialized (
   from explained
   where state = 'failed' and (not continue_on_error or verdict = 'lost_too_often')
   on conflict (task_id) do update set reason = excluded.reason, failed_at = excluded.failed_at, replayed_at = null
-)${inProcesses ? advance : ''}
+)${withEngine ? advanceWithEngine : inProcesses ? advance : ''}
 select
   (select json_agg(json_build_object('task_id', task_id, 'claim_no', claim_no, 'state', state, 'verdict', verdict,
     'queue', queue, 'priority', priority, 'awaited', awaited or tasks_awaited,
@@ -190,7 +195,7 @@ select
     inProcesses
       ? `(select jsonb_agg(jsonb_build_object('id', process_id, 'fails', fails, 'fail_fast', fail_fast, 'left_over', left_over,
     'awaited', awaited)) from standing) as processes,
-  (select jsonb_agg(distinct jsonb_build_array(queue, priority)) from advanced where state = 'active') as lines`
+  ${withEngine ? linesWithEngine : `(select jsonb_agg(distinct jsonb_build_array(queue, priority)) from advanced where state = 'active')`} as lines`
       : 'null::jsonb as processes, null::jsonb as lines'
   }`;
   return { text, values: [JSON.stringify(rows)] };
@@ -200,6 +205,15 @@ select
 function wholeOrNull(figure: number | null | undefined): number | null {
   return Number.isFinite(figure) ? Math.round(figure as number) : null;
 }
+
+/** A task that is spared when its process stops is not stopped by a failure before it in the batch either. */
+const standingWithEngine = `cross join lateral (
+    select (state = 'cancelling' and not task.runs_on_cancel)
+        or (state = 'failing' and fail_fast and not task.runs_on_failure) as stopping,
+      fail_fast and not case when state = 'cancelling' then task.runs_on_cancel else task.runs_on_failure end as fail_fast,
+      tasks_awaited
+    from skipjack.processes where id = mine.process_id limit 1
+  ) as process`;
 
 /** What the ends of tasks mean for the locked processes that they belong to. */
 const advance = `, moved as materialized (

@@ -37,10 +37,8 @@ export interface SettledRow {
   run_ms: number | null;
 }
 
-interface SettleAnswer {
+interface SettleAnswer extends Advanced {
   settled: SettledRow[] | null;
-  processes: { id: string; fails: boolean; fail_fast: boolean; left_over: number; awaited: boolean }[] | null;
-  lines: [string, number][] | null;
 }
 
 /** Answers in the order of `outcomes`. The same claim twice in one call: the first counts. */
@@ -90,8 +88,8 @@ async function settleAlone(db: Database, outcomes: ClaimOutcome[]): Promise<Sett
 async function settleInProcesses(db: Database, outcomes: ClaimOutcome[]): Promise<SettledRow[]> {
   const processIds = outcomes.map((outcome) => outcome.processId as string);
   const { settled, hints } = await inTransaction(db, async (tx) => {
-    await lockProcesses(tx, processIds);
-    return settleLocked(tx, outcomes);
+    const needEngine = await lockProcesses(tx, processIds);
+    return settleLocked(tx, outcomes, { withEngine: needEngine.size > 0 });
   });
   for (const hint of hints) db.hints.announce(hint);
   announceSettled(db, settled.map(toSettled));
@@ -105,22 +103,40 @@ async function settleInProcesses(db: Database, outcomes: ClaimOutcome[]): Promis
 export async function settleLocked(
   tx: Transaction,
   outcomes: ClaimOutcome[],
+  /** Some of the processes need an engine: see `lockProcesses`. */
+  { withEngine }: { withEngine: boolean },
 ): Promise<{ settled: SettledRow[]; hints: Hint[] }> {
-  const { text, values } = settleStatement(outcomes, { inProcesses: true });
+  const { text, values } = settleStatement(outcomes, { inProcesses: true, withEngine });
   const { rows } = await tx.query<SettleAnswer>(text, values);
   const settled = rows[0]?.settled ?? [];
-  const processes = rows[0]?.processes ?? [];
+  return { settled, hints: [...hintsOf(settled), ...(await followUp(tx, rows[0], { withEngine }))] };
+}
+
+/** What a statement says that ended tasks of locked processes and advanced those that go on. */
+export interface Advanced {
+  /** `left_over`: unfinished tasks; `awaited`: somebody waits for its end, and it has come with the last of them. */
+  processes: { id: string; fails: boolean; fail_fast: boolean; left_over: number; awaited: boolean }[] | null;
+  lines: [string, number][] | null;
+}
+
+/** Stops the processes that have failed by it. Answers the hints to give after the commit. */
+export async function followUp(
+  tx: Transaction,
+  advanced: Advanced | undefined,
+  { withEngine }: { withEngine: boolean },
+): Promise<Hint[]> {
+  const processes = advanced?.processes ?? [];
   const failing = processes.filter((process) => process.fails && process.left_over > 0);
-  const stopped = await stopProcesses(tx, {
+  const hints = await stopProcesses(tx, {
     whole: failing.filter((process) => process.fail_fast).map((process) => process.id),
     behindFailures: failing.filter((process) => !process.fail_fast).map((process) => process.id),
+    withEngine,
   });
   const ended = processes.filter((process) => process.left_over === 0 && process.awaited);
-  const hints: Hint[] = [...hintsOf(settled), ...stopped];
   if (ended.length > 0) hints.push({ ended: ended.map((process) => process.id) });
-  const lines = rows[0]?.lines ?? [];
+  const lines = advanced?.lines ?? [];
   if (lines.length > 0) hints.push({ lines });
-  return { settled, hints };
+  return hints;
 }
 
 function hintsOf(rows: SettledRow[]): Hint[] {

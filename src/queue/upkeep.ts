@@ -1,10 +1,11 @@
 /**
  * What must be done again and again, by every OS process that has the database: reaping expired claims, deleting
- * logs that are old and forgetting workers that are long gone. Ten replicas do it as well as one; none is special.
+ * logs and events that are old and forgetting workers that are long gone. Ten replicas do it as well as one; none is special.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withJitter } from '../core/backoff.ts';
 import type { Database } from '../database/connection.ts';
+import { eventRetentionMsDefault, pruneEvents } from './events/prune.ts';
 import { logRetentionMsDefault, pruneLogs } from './logs/prune.ts';
 import { reapExpiredClaims } from './reap.ts';
 import { forgetGoneWorkers } from './workers.ts';
@@ -23,11 +24,17 @@ export interface UpkeepOptions {
   onError?: (error: unknown) => void;
   /** How long what attempts said is kept; 14 days by default. */
   logRetentionMs?: number;
+  /** How long events are kept, whether somebody took them or not; 7 days by default. */
+  eventRetentionMs?: number;
 }
 
 export function startUpkeep(
   db: Database,
-  { onError = () => {}, logRetentionMs = logRetentionMsDefault }: UpkeepOptions = {},
+  {
+    onError = () => {},
+    logRetentionMs = logRetentionMsDefault,
+    eventRetentionMs = eventRetentionMsDefault,
+  }: UpkeepOptions = {},
 ): Upkeep {
   const stopping = new AbortController();
   let forgetAt = 0;
@@ -36,7 +43,9 @@ export function startUpkeep(
 
   /** Beside the loop: much that is old must not keep expired claims waiting. */
   async function prune() {
-    await pruneLogs(db, { retentionMs: logRetentionMs, signal: stopping.signal });
+    const { signal } = stopping;
+    await pruneLogs(db, { retentionMs: logRetentionMs, signal });
+    await pruneEvents(db, { retentionMs: eventRetentionMs, signal });
     pruneAt = performance.now() + withJitter(pruneIntervalMs);
   }
 

@@ -40,7 +40,16 @@ test('figures are counted once for those who ask within five seconds', async ({ 
   await enqueue(database);
   const first = await api.get('/v1/stats');
   expect(first.body).toEqual({
-    tasks: { scheduled: 0, ready: 1, running: 0, completed: 1, failed: 1, cancelled: 0 },
+    tasks: {
+      scheduled: 0,
+      ready: 1,
+      running: 0,
+      waiting: 0,
+      completed: 1,
+      failed: 1,
+      cancelled: 0,
+      skipped: 0,
+    },
     processes: { running: 0, failing: 0, cancelling: 0 },
     oldest_ready_at: expect.any(String),
     dead_letters: { waiting: 1, last_hour: 1 },

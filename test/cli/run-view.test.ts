@@ -45,6 +45,9 @@ function seen(ordinal: number, fields: Partial<TaskLook>): TaskLook {
     held: false,
     queue_paused: false,
     served: true,
+    waits_for: null,
+    awaiting: null,
+    item_name: null,
     ...fields,
   };
 }

@@ -126,7 +126,16 @@ test('queues, workers, stats and health have the shape that their types promise'
     },
   ]);
   expect(await client.readStats()).toEqual({
-    tasks: { scheduled: 0, ready: 1, running: 0, completed: 0, failed: 0, cancelled: 0 },
+    tasks: {
+      scheduled: 0,
+      ready: 1,
+      running: 0,
+      waiting: 0,
+      completed: 0,
+      failed: 0,
+      cancelled: 0,
+      skipped: 0,
+    },
     processes: { running: 0, failing: 0, cancelling: 0 },
     oldest_ready_at: anyText,
     dead_letters: { waiting: 0, last_hour: 0 },

@@ -160,26 +160,7 @@ const keys: Case[] = [
 ];
 
 const expression = '"${{ input.a }}"';
-const later: Case[] = [
-  ...[
-    'if',
-    'each',
-    'matrix',
-    'concurrency',
-    'max_failures',
-    'process',
-    'sleep',
-    'delay',
-    'run_at',
-    'wait_for',
-  ],
-].map((key): Case => {
-  return ['not_supported_yet', `tasks: [{ name: A, ▸${key}: x }]`, `"${key}" is not supported yet: `];
-});
-later.push(
-  ...['output', 'on_failure', 'deadline'].map((key): Case => {
-    return ['not_supported_yet', `▸${key}: x\ntasks: [{ name: A }]`, `"${key}" is not supported yet: `];
-  }),
+const plain: Case[] = [
   [
     'template_in_script',
     `tasks: [{ name: A, image: x, run: ▸${expression} }]`,
@@ -208,16 +189,11 @@ later.push(
     `defaults: { queue: ▸${expression} }\ntasks: [{ name: A }]`,
     'not supported in "queue"',
   ],
-  [
-    'not_supported_yet',
-    'tasks: [{ name: A, run: x, env: { B: "${{ ▸item }}" } }]',
-    '"each" comes with a later',
-  ],
-  ['not_supported_yet', 'tasks: [{ name: A, run: x, env: { B: "${{ ▸always() }}" } }]', 'conditions come'],
   ['template_in_script', `tasks: [{ name: A, run: x, stdin: ▸${expression} }]`, 'stdin is no template'],
   ['template_in_script', `tasks: [{ name: A, run: ▸${expression} }]`, 'a script is never a template'],
   ['template_in_script', 'tasks:\n  - name: A\n    run: ▸|\n      echo ${{ x }}\n', '$SKIPJACK_INPUT'],
-);
+  ['not_supported_yet', `tasks: [{ name: A, delay: ▸${expression} }]`, 'it can stand in "run_at"'],
+];
 
 /** Of task B, which needs A, which needs C; D needs nothing. Inputs are n, a number, and who, a text. */
 const inExpression = (written: string) =>
@@ -330,6 +306,278 @@ const expressions: Case[] = [
   ],
 ];
 
+/** Of task B, which needs A; D needs nothing. */
+const withTask = (written: string) =>
+  `input: { n: { type: number }, list: { type: array }, flag: { type: boolean } }
+tasks:
+  - { name: D, run: x }
+  - { name: A, run: x }
+  - name: B
+    needs: [A]
+    ${written}`;
+
+const conditions: Case[] = [
+  ['wrong_type', withTask('if: ▸5'), 'if must be an expression, not a number'],
+  ['wrong_type', withTask('if: ▸[true]'), 'if must be an expression, not a list'],
+  ['wrong_type', withTask('if:▸'), 'if must be an expression, not nothing'],
+  ['invalid_expression', withTask('if: ▸""'), 'there is no expression'],
+  ['invalid_expression', withTask('if: ▸"${{ }}"'), 'there is no expression'],
+  ['invalid_expression', withTask('if: input.n >▸'), 'it ends too early'],
+  ['invalid_expression', withTask('if: ▸input.n'), 'if takes a boolean, not a number'],
+  ['invalid_expression', withTask(`if: "▸'yes' + 'no'"`), 'not text'],
+  ['invalid_expression', withTask('if: "${{ ▸[input.flag] }}"'), 'if takes a boolean, not a list'],
+  ['invalid_expression', withTask('if: "▸${{ input.n }} > 5"'), 'around the whole of it'],
+  ['invalid_expression', withTask('if: "input.flag && ▸${{ input.n > 5 }}"'), 'around the whole of it'],
+  ['invalid_expression', withTask('if: "▸${{ input.flag"'), 'this ${{ has no }}'],
+  ['invalid_expression', withTask('if: input.n > ▸"a"'), 'a number and text'],
+  ['invalid_expression', withTask('if: ▸failure(1)'), 'failure() takes no values'],
+  ['invalid_expression', withTask('if: ▸tasks.A.output.matches("(a+)+$")'), 'take for ever'],
+  ['unknown_name', withTask('if: ▸canceled()'), 'there is no function "canceled"', 'cancelled'],
+  ['unknown_name', withTask('if: ▸yes'), 'there is no "yes" here'],
+  ['unknown_name', withTask('each: [1]\n    if: ▸item > 1'), 'decided before there are items'],
+  ['unknown_input', withTask('if: input.▸m'), 'takes no input "m"'],
+  ['unknown_task', withTask('if: tasks.▸X.output'), 'there is no task "X"'],
+  ['not_an_ancestor', withTask('if: tasks.A.output && tasks[▸"D"].output'), 'name it in "needs"'],
+  ['misplaced_secret', withTask('if: ▸secrets.A == "x"'), 'no expression sees it'],
+  ['misplaced_secret', withTask('if: "${{ ▸secrets.A }}"'), 'no expression sees it'],
+  ['unsupported_yaml', withTask('if: !failure()▸'), 'the tag "!failure()" is not accepted: an expression'],
+  ['too_large', withTask(`if: ▸${'true && '.repeat(1_000)}true`), 'more than 4000 letters'],
+  ['too_large', withTask(`if: ${'('.repeat(60)}▸(true${')'.repeat(61)}`), 'nested 60 deep'],
+  [
+    'unknown_name',
+    'tasks: [{ name: A, run: x, env: { B: "${{ ▸always() }}" } }]',
+    'always() says how other tasks have ended, and stands in "if" only',
+  ],
+  ['unknown_name', withTask('input: { a: ["${{ 1 }} ${{ ▸failure() }}"] }'), 'in "if" only'],
+];
+
+const items: Case[] = [
+  ['wrong_type', withTask('each: ▸5'), 'each must be a list, or an expression that yields one, not a number'],
+  ['wrong_type', withTask('each: ▸{ a: 1 }'), 'not a map'],
+  ['invalid_expression', withTask('each: "[1, 2]▸, b"'), 'cannot be read'],
+  ['invalid_expression', withTask('each: ▸input.n'), 'each takes a list, not a number'],
+  ['invalid_expression', withTask('each: "▸${{ input.list }} + x"'), 'around the whole'],
+  [
+    'invalid_expression',
+    withTask("each: ▸input.list // it's all"),
+    'each cannot be read: leave out its comment',
+  ],
+  ['invalid_expression', withTask('each: ["${{ 1 +▸ }}"]'), 'it ends too early'],
+  ['unknown_name', withTask('each: ["${{ ▸index }}"]'), 'in "each", which is decided before'],
+  ['unknown_name', withTask('matrix: { a: ["${{ ▸item }}"] }'), 'in "matrix", which is decided before'],
+  ['unknown_name', withTask('each: ▸item.all'), 'in "each", which is decided before'],
+  ['unknown_name', withTask('each: [1]\n    run_at: "${{ ▸item }}"'), 'in "run_at"'],
+  [
+    'unknown_name',
+    'tasks: [{ name: A, run: x, env: { B: "${{ ▸item }}" } }]',
+    'there is no "item" here: only a task with "each" or "matrix" knows it',
+  ],
+  ['unknown_name', 'tasks: [{ name: A, input: { a: "${{ ▸index + 1 }}" } }]', 'there is no "index" here'],
+  [
+    'unknown_name',
+    'defaults: { env: { B: "${{ ▸item }}" } }\ntasks: [{ name: A, run: x, each: [1] }, { name: C }, { name: D, run: x }]',
+    'there is no "item" here',
+  ],
+  ['misplaced_secret', withTask('each: ["▸${{ secrets.A }}"]'), 'cannot stand in "each"'],
+  ['misplaced_secret', withTask('each: "${{ ▸secrets.A }}"'), 'no expression sees it'],
+  ['not_an_ancestor', withTask('each: tasks.▸D.output'), 'name it in "needs"'],
+  ['unknown_task', withTask('matrix: { a: "${{ tasks.▸X.output }}" }'), 'there is no task "X"'],
+  ['invalid_value', withTask('each: [1]\n    ▸matrix: { a: [1] }'), '"each" or "matrix", not both'],
+  ['invalid_value', withTask('▸concurrency: 5'), 'concurrency goes with "each" or "matrix"'],
+  ['invalid_value', withTask('▸max_failures: 5'), 'max_failures goes with "each" or "matrix"'],
+  ['invalid_value', withTask('each: [1]\n    concurrency: ▸0'), 'concurrency must be at least 1'],
+  ['invalid_value', withTask('each: [1]\n    concurrency: ▸10001'), 'concurrency must be at most 10000'],
+  ['wrong_type', withTask('each: [1]\n    max_failures: ▸1.5'), 'max_failures must be a whole number'],
+  ['invalid_value', withTask('each: [1]\n    max_failures: ▸-1'), 'max_failures must be at least 0'],
+  ['wrong_type', withTask('matrix: ▸[1]'), 'matrix must be a map of lists, not a list'],
+  ['wrong_type', withTask('matrix: { a: [1], b: ▸5 }'), 'matrix.b must be a list, or one ${{ … }}'],
+  ['wrong_type', withTask('matrix: { a: ▸input.list }'), 'matrix.a must be a list, or one ${{ … }}'],
+  [
+    'wrong_type',
+    withTask('matrix: { a: ▸"${{ 1 }} and ${{ 2 }}" }'),
+    'matrix.a must be a list, or one ${{ … }}',
+  ],
+  ['invalid_expression', withTask('matrix: { a: "${{ ▸input.n }}" }'), 'matrix.a takes a list, not a number'],
+  ['invalid_value', withTask('matrix: ▸{}'), 'matrix must not be empty'],
+  [
+    'invalid_value',
+    withTask(`matrix: ▸{ ${Array.from({ length: 21 }, (_, index) => `m${index}: [1]`).join(', ')} }`),
+    'matrix has more than 20 names',
+  ],
+  ['not_supported_yet', withTask(`matrix: { ▸${expression}: [1] }`), 'a key is no template'],
+  ['not_supported_yet', withTask(`each: [{ ▸${expression}: 1 }]`), 'a key is no template'],
+  [
+    'invalid_value',
+    `tasks: [{ name: A, each: ▸[${Array.from({ length: 10_001 }, () => 1).join()}] }]`,
+    'each has 10001 items, more than 10000',
+  ],
+  [
+    'invalid_value',
+    `tasks: [{ name: A, matrix: { b: [1], a: ▸[${Array.from({ length: 10_001 }, () => 1).join()}] } }]`,
+    'matrix.a has 10001 items, more than 10000',
+  ],
+  [
+    'invalid_value',
+    `tasks: [{ name: A, matrix: ▸{ a: &a [${Array.from({ length: 101 }, () => 1).join()}], b: *a } }]`,
+    'matrix makes 10201 items, more than 10000',
+  ],
+  [
+    'invalid_value',
+    `tasks: [{ name: A, matrix: ▸{ a: &a [${Array.from({ length: 100 }, () => 'x'.repeat(400)).join()}], b: *a } }]`,
+    'matrix makes items of more than 4194304 letters together',
+  ],
+  ['invalid_value', `tasks: [{ name: ▸${'a'.repeat(191)}, each: [1] }]`, 'name is longer than 190 letters'],
+  [
+    'duplicate_name',
+    'tasks: [{ name: "A[1]", each: [1] }, { name: ▸"A[1][0]" }, { name: "A[0]" }, { name: "A[1][00]" }]',
+    'an item of "A[1]" is called "A[1][0]" too',
+  ],
+];
+
+const engine: Case[] = [
+  ...['process: x', 'sleep: 1s', 'wait_for: x'].flatMap((kind): Case[] => [
+    ...['run: x', 'command: x', 'handler: x', 'image: x', 'env: { A: b }', 'stdin: x', 'type: run'].map(
+      (other): Case => ['invalid_value', withTask(`${kind}\n    ▸${other}`), /does not go with|goes with/],
+    ),
+    ...['retry: { attempts: 2 }', 'queue: x', 'priority: 1', 'timeout: 1m', 'input: 1'].map((other): Case => {
+      const [key = ''] = other.split(':');
+      return [
+        'invalid_value',
+        withTask(`${kind}\n    ▸${other}`),
+        `${key} does not go with "${kind.split(':')[0]}"`,
+      ];
+    }),
+  ]),
+  ['invalid_value', withTask('sleep: 1s\n    ▸wait_for: x'), 'wait_for does not go with "sleep"'],
+  ['invalid_value', withTask('▸sleep: 1s\n    process: x'), 'sleep does not go with "process"'],
+  ['invalid_value', withTask('process: x\n    ▸input: {}'), 'write it as process.input'],
+  ['invalid_value', withTask('wait_for: x\n    ▸timeout: 1h'), 'write it as wait_for.timeout'],
+  ['wrong_type', withTask('process: ▸[x]'), 'process must be the name of a definition, or a map such as'],
+  ['invalid_value', withTask('process: ▸""'), 'process must not be empty'],
+  ['invalid_value', withTask(`process: ▸${'x'.repeat(201)}`), 'process is longer than 200 letters'],
+  ['invalid_value', withTask('process: ▸"${{ input.n }}"'), 'process is no template: it is a name'],
+  [
+    'invalid_value',
+    withTask('process: { definition: ▸"${{ input.n }}" }'),
+    'process.definition is no template',
+  ],
+  ['missing_key', withTask('process: ▸{ input: {} }'), 'process.definition is missing'],
+  ['unknown_key', withTask('process: { definition: x, ▸detach: true }'), 'unknown key "detach"', 'detached'],
+  ['wrong_type', withTask('process: { definition: x, version: ▸"2" }'), 'process.version must be a number'],
+  [
+    'invalid_value',
+    withTask('process: { definition: x, version: ▸0 }'),
+    'process.version must be at least 1',
+  ],
+  ['wrong_type', withTask('process: { definition: x, detached: ▸5 }'), 'detached must be true or false'],
+  [
+    'wrong_type',
+    withTask('process: { definition: x, input: ▸[1] }'),
+    'process.input must be a map, or one ${{',
+  ],
+  ['wrong_type', withTask('process: { definition: x, input: ▸"a ${{ 1 }}" }'), 'process.input must be a map'],
+  ['wrong_type', withTask('process: { definition: x, input: ▸"${{ 1 }} ${{ 2 }}" }'), 'must be a map'],
+  [
+    'invalid_expression',
+    withTask('process: { definition: x, input: "${{ ▸[1] }}" }'),
+    'process.input takes a map, not a list',
+  ],
+  [
+    'unknown_task',
+    withTask('process: { definition: x, input: { a: [{ b: "${{ tasks.▸X.output }}" }] } }'),
+    'there is no task "X"',
+  ],
+  [
+    'misplaced_secret',
+    withTask('process: { definition: x, input: { a: "▸${{ secrets.A }}" } }'),
+    'cannot stand in "process.input"',
+  ],
+  [
+    'unknown_name',
+    withTask('process: { definition: x, input: { a: "${{ ▸item }}" } }'),
+    'there is no "item" here',
+  ],
+  ['wrong_type', withTask('sleep: ▸10'), 'sleep must be text such as 10m, not a number'],
+  ['invalid_value', withTask('sleep: ▸soon'), 'sleep is not a duration: write 500ms'],
+  ['invalid_value', withTask('sleep: ▸-1s'), 'sleep is not a duration'],
+  ['invalid_value', withTask('sleep: ▸367d'), 'sleep is longer than 366d'],
+  ['invalid_value', withTask('sleep: ▸99999999999999999999d'), 'sleep is longer than 366d'],
+  ['invalid_value', withTask('sleep: { until: ▸tomorrow }'), 'sleep.until is not a time: write 2026'],
+  ['invalid_value', withTask('sleep: { until: ▸2026-01-31T08:00:00 }'), 'sleep.until is not a time'],
+  ['unknown_key', withTask('sleep: { ▸for: 1s, until: 2026-01-31T08:00:00Z }'), 'unknown key "for"'],
+  ['missing_key', withTask('sleep: ▸{}'), 'sleep.until is missing'],
+  ['invalid_expression', withTask('sleep: "${{ ▸5 }}"'), 'sleep takes text, not a number'],
+  ['invalid_expression', withTask('sleep: "▸${{ input.n }"'), 'has no }}'],
+  ['not_an_ancestor', withTask('sleep: { until: "${{ tasks.▸D.output }}" }'), 'name it in "needs"'],
+  ['wrong_type', withTask('wait_for: ▸[x]'), 'wait_for must be the name of an event, or a map such as'],
+  ['invalid_value', withTask('wait_for: ▸""'), 'wait_for.event must not be empty'],
+  ['missing_key', withTask('wait_for: ▸{ key: x }'), 'wait_for.event is missing'],
+  ['invalid_value', withTask(`wait_for: ▸${'x'.repeat(201)}`), 'wait_for.event is longer than 200 letters'],
+  ['invalid_value', withTask(`wait_for: { event: x, key: ▸${'x'.repeat(201)} }`), 'longer than 200 letters'],
+  ['wrong_type', withTask('wait_for: { event: x, key: ▸5 }'), 'wait_for.key must be text, not a number'],
+  [
+    'invalid_value',
+    withTask('wait_for: { event: x, timeout: ▸0s }'),
+    'wait_for.timeout must be longer than 0',
+  ],
+  [
+    'invalid_value',
+    withTask('wait_for: { event: x, timeout: ▸400d }'),
+    'wait_for.timeout is longer than 366d',
+  ],
+  [
+    'invalid_value',
+    withTask('wait_for: { event: x, timeout: ▸"${{ input.n }}" }'),
+    'wait_for.timeout is no template',
+  ],
+  ['unknown_key', withTask('wait_for: { event: x, ▸time_out: 1s }'), 'unknown key "time_out"', 'timeout'],
+  ['unknown_input', withTask('wait_for: { event: x, key: "${{ input.▸m }}" }'), 'takes no input "m"'],
+  ['invalid_expression', withTask('wait_for: "${{ ▸[1] }}"'), 'wait_for takes text, a number or a boolean'],
+  ['invalid_value', withTask('delay: ▸soon'), 'delay is not a duration'],
+  ['invalid_value', withTask('run_at: ▸soon'), 'run_at is not a time: write 2026-01-31T08:00:00Z'],
+  [
+    'invalid_value',
+    withTask('delay: 1s\n    ▸run_at: 2026-01-31T08:00:00Z'),
+    'run_at cannot go with "delay"',
+  ],
+  ['unknown_key', 'defaults: { ▸sleep: 1s }\ntasks: [{ name: A }]', 'unknown key "sleep"'],
+  ['unknown_key', 'defaults: { ▸if: "true" }\ntasks: [{ name: A }]', 'unknown key "if"'],
+];
+
+const ends: Case[] = [
+  ['unknown_task', 'output: { a: ["${{ tasks.▸B.output }}"] }\ntasks: [{ name: A }]', 'there is no task "B"'],
+  ['unknown_task', 'tasks: [{ name: Build }]\noutput: "${{ tasks.▸build.output }}"', '"build"', 'Build'],
+  [
+    'unknown_name',
+    'output: "${{ ▸item }}"\ntasks: [{ name: A, each: [1] }]',
+    'there is no "item" in "output"',
+  ],
+  ['unknown_name', 'output: "${{ ▸success() }}"\ntasks: [{ name: A }]', 'stands in "if" only'],
+  ['unknown_input', 'input: {}\noutput: "${{ input.▸a }}"\ntasks: [{ name: A }]', 'takes no input "a"'],
+  ['misplaced_secret', 'output: "▸${{ secrets.A }}"\ntasks: [{ name: A }]', 'cannot stand in "output"'],
+  ['invalid_expression', 'output: "${{ 1 + ▸\'a\' }}"\ntasks: [{ name: A }]', 'a number and text'],
+  ['not_supported_yet', `output: { ▸${expression}: 1 }\ntasks: [{ name: A }]`, 'a key is no template'],
+  [
+    'invalid_value',
+    `output: ▸[&a ${'x'.repeat(300_000)}, *a, *a, *a]\ntasks: [{ name: A }]`,
+    'output is larger than 1048576 bytes',
+  ],
+  [
+    'wrong_type',
+    'on_failure: ▸5\ntasks: [{ name: A }]',
+    'on_failure must be the name of a definition, or a map',
+  ],
+  ['wrong_type', 'on_failure:▸\ntasks: [{ name: A }]', 'not nothing'],
+  ['invalid_value', 'on_failure: ▸"${{ input.a }}"\ntasks: [{ name: A }]', 'on_failure is no template'],
+  ['unknown_key', 'on_failure: { definition: x, ▸input: {} }\ntasks: [{ name: A }]', 'unknown key "input"'],
+  ['missing_key', 'on_failure: ▸{}\ntasks: [{ name: A }]', 'on_failure.definition is missing'],
+  ['wrong_type', 'deadline: ▸60\ntasks: [{ name: A }]', 'deadline must be text such as 10m'],
+  ['invalid_value', 'deadline: ▸0s\ntasks: [{ name: A }]', 'deadline must be longer than 0'],
+  ['invalid_value', 'deadline: ▸1y\ntasks: [{ name: A }]', 'deadline is not a duration'],
+  ['invalid_value', 'deadline: ▸367d\ntasks: [{ name: A }]', 'deadline is longer than 366d'],
+  ['invalid_value', 'deadline: ▸"${{ input.a }}"\ntasks: [{ name: A }]', 'deadline is no template'],
+];
+
 const containers: Case[] = [
   ['invalid_value', 'tasks: [{ name: A, cmd: ▸[x] }]', 'goes with "image"'],
   ['invalid_value', 'tasks: [{ name: A, image: x, handler: ▸y }]', 'a task has one of'],
@@ -399,7 +647,11 @@ const limits: Case[] = [
 describe.each([
   ['of the syntax', syntax],
   ['of keys and values', keys],
-  ['of what comes later', later],
+  ['of what is no template', plain],
+  ['of conditions', conditions],
+  ['of items', items],
+  ['of what the engine does', engine],
+  ['of the end of a process', ends],
   ['of expressions', expressions],
   ['of containers', containers],
   ['of the graph', graph],
@@ -442,7 +694,7 @@ tasks:
     name: again
   - name: C
     needs: B
-    if: always()
+    if: allways()
     retry: { tries: 2 }
 `),
   ).toEqual([
@@ -451,7 +703,7 @@ tasks:
     '5:15 invalid_value',
     '7:13 cycle',
     '8:5 duplicate_key',
-    '11:5 not_supported_yet',
+    '11:9 unknown_name',
     '12:14 unknown_key',
   ]);
 });
@@ -501,7 +753,18 @@ test('a pointer escapes what RFC 6901 wants escaped', () => {
 test('the README lists every code, and this test has each', () => {
   const readme = readFileSync(join(import.meta.dirname, '../../src/definition/README.md'), 'utf8');
   const listed = [...readme.matchAll(/^\| `([a-z0-9_]+)` \|/gm)].map((match) => match[1]);
-  const tested = [...syntax, ...keys, ...later, ...expressions, ...graph, ...limits].map(([code]) => code);
+  const tested = [
+    ...syntax,
+    ...keys,
+    ...plain,
+    ...conditions,
+    ...items,
+    ...engine,
+    ...ends,
+    ...expressions,
+    ...graph,
+    ...limits,
+  ].map(([code]) => code);
   expect([...new Set(listed)].sort()).toEqual(
     [...new Set([...tested, 'not_utf8', 'too_many_aliases', 'more_problems'])].sort(),
   );

@@ -37,6 +37,7 @@ describe('active tasks', () => {
       queue: 'desk',
       state: 'ready',
       worker: null,
+      item: null,
       input: { own: 1 },
       process: { id: process.id, definition: 'd', version: null, input: { amount: 1, who: 'Ann' } },
       needs: { first: { amount: 2, score: 7 }, other: ['no', 'object'] },

@@ -37,12 +37,18 @@ describe('the progress of a process', () => {
       percent: 0,
       created_at: expect.stringMatching(/^\d{4}-.*Z$/),
       finished_at: null,
+      parent: null,
+      detached: false,
+      depth: 0,
+      failure_process_id: null,
+      error: null,
       input: { amount: 1 },
       counts: {
         pending: 3,
         scheduled: 0,
         ready: 1,
         running: 0,
+        waiting: 0,
         completed: 0,
         failed: 0,
         cancelled: 0,
@@ -226,6 +232,8 @@ describe('a list of processes', () => {
       percent: 0,
       created_at: expect.any(String),
       finished_at: null,
+      parent: null,
+      detached: false,
     });
     for (const limit of [1, 2, 3]) {
       const paged = [];

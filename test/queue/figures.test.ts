@@ -1,7 +1,8 @@
 /** What attempts used: in the record, in what is read of it, and in the views. */
 import { expect } from 'vitest';
 import { readAttempts } from '../../src/queue/dead-letters.ts';
-import { listTasks, readTask } from '../../src/queue/read-tasks.ts';
+import { listTasks } from '../../src/queue/list-tasks.ts';
+import { readTask } from '../../src/queue/read-tasks.ts';
 import { test } from '../support/database.ts';
 import { claimNamed, start } from '../support/processes.ts';
 import { claimOne, enqueue, expireLease, fail, makeDue, settle } from '../support/tasks.ts';

@@ -136,7 +136,7 @@ export function addDeadLetterRoutes({ endpoints, queue, tasks }: ApiParts): void
         'The letter stays, marked as replayed. For the task of a process this is to retry the process, with whatever else failed in it.',
       params: idParamsSchema,
       answers: { 200: { description: 'The task, back on its queue', schema: taskSchema } },
-      refusals: ['not_found', 'already_replayed', 'not_failed'],
+      refusals: ['not_found', 'already_replayed', 'not_failed', 'has_parent', 'compensated'],
     })
     .serve(async ({ params }) => {
       const id = idOf(params, 'dead letter');
@@ -153,6 +153,20 @@ export function addDeadLetterRoutes({ endpoints, queue, tasks }: ApiParts): void
           'not_failed',
           `Its process ${processId} is ${state}: only a failed one can go on from its dead letters. Nothing was changed.`,
           { extra: { process_id: processId, state } },
+        );
+      }
+      if (result.kind === 'has_parent') {
+        throw new SkipjackError(
+          'has_parent',
+          `A task of another process waits for its process ${result.processId}. Retry that one, ${result.rootId}: it goes on here as well. Nothing was changed.`,
+          { extra: { process_id: result.processId, root_id: result.rootId } },
+        );
+      }
+      if (result.kind === 'compensated') {
+        throw new SkipjackError(
+          'compensated',
+          `The failure of its process ${result.processId} has started process ${result.failureProcessId}, which puts right what it had done. Start the process anew, or delete the dead letter. Nothing was changed.`,
+          { extra: { process_id: result.processId, failure_process_id: result.failureProcessId } },
         );
       }
       if (result.kind === 'tolerated') {

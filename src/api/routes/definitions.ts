@@ -14,6 +14,8 @@ import { mountedAt } from '../http/mount.ts';
 import type { ApiParts } from '../parts.ts';
 import {
   definitionBodySchema,
+  definitionChangeSchema,
+  definitionDiffSchema,
   definitionExample,
   definitionNameSchema,
   definitionSchema,
@@ -26,13 +28,13 @@ import { limitDefault, limitParameter } from '../schemas/parameters.ts';
 
 const nameParams = z.object({ name: definitionNameSchema });
 
-const versionParams = nameParams.extend({
-  version: z
-    .string()
-    .regex(/^[1-9]\d{0,8}$/, 'is not the number of a version')
-    .transform(Number)
-    .meta({ example: '2' }),
-});
+const versionParameter = z
+  .string()
+  .regex(/^[1-9]\d{0,8}$/, 'is not the number of a version')
+  .transform(Number)
+  .meta({ example: '2' });
+
+const versionParams = nameParams.extend({ version: versionParameter });
 
 const body = {
   body: definitionBodySchema,
@@ -61,7 +63,7 @@ export function addDefinitionRoutes({ endpoints, engine }: ApiParts): void {
       tag: 'definitions',
       summary: 'Publish a definition, as YAML or JSON',
       description:
-        'Makes a new version, which is never changed; the text of the newest version again is that version. A name in the text must be the one in the path. Every problem is shown, with its place in the text as it was sent.',
+        'Makes a new version, which is never changed; the text of the newest version again is that version. A name in the text must be the one in the path. The definitions that it names, for sub-processes and on failure, must be published; it may name itself. Every problem is shown, with its place in the text as it was sent. A definition that is inactive stays so: look at `active` in the answer.',
       params: nameParams,
       ...body,
       parseText: ({ text }) => text,
@@ -94,14 +96,15 @@ export function addDefinitionRoutes({ endpoints, engine }: ApiParts): void {
       id: 'validateDefinition',
       tag: 'definitions',
       summary: 'Check a definition, as YAML or JSON, and publish nothing',
-      description: 'A text that is no YAML and no JSON is a problem of the definition too, with its place.',
+      description:
+        'As if it were published under the name in it: the definitions that it names must be published. A text that is no YAML and no JSON is a problem of the definition too, with its place.',
       ...body,
       parseText: ({ text }) => text,
       answers: { 200: { description: 'Its plan, or its problems', schema: validationSchema } },
     })
     .serve(async ({ body: source }) => {
       try {
-        const { plan } = checkDefinition({ source });
+        const { plan } = await checkDefinition(db, { source }, { as: null });
         return { status: 200, body: { valid: true, name: plan.name, tasks: plan.tasks.length, plan } };
       } catch (error) {
         if (!(error instanceof SkipjackError) || error.code !== 'invalid_definition') throw error;
@@ -178,6 +181,48 @@ export function addDefinitionRoutes({ endpoints, engine }: ApiParts): void {
         body: { versions: page, next_cursor: last ? encodeCursor([String(last.version)]) : null },
       };
     });
+
+  endpoints
+    .declare({
+      method: 'get',
+      path: '/v1/definitions/{name}/diff',
+      id: 'diffDefinition',
+      tag: 'definitions',
+      summary: 'Compare two versions of a definition, by task and key',
+      description:
+        'The two newest unless they are named. What is compared is what the texts mean: comments, layout and the order of tasks do not count.',
+      params: nameParams,
+      query: z.strictObject({
+        from: versionParameter.optional().meta({ description: 'The one before `to` when left out' }),
+        to: versionParameter.optional().meta({ description: 'The newest when left out' }),
+      }),
+      answers: { 200: { description: 'What is different', schema: definitionDiffSchema } },
+      refusals: ['not_found'],
+    })
+    .serve(async ({ params, query }) => ({
+      status: 200,
+      body: await engine.diffDefinitions(params.name, query),
+    }));
+
+  endpoints
+    .declare({
+      method: 'patch',
+      path: '/v1/definitions/{name}',
+      id: 'changeDefinition',
+      tag: 'definitions',
+      summary: 'Make a definition inactive, or active again',
+      description:
+        'Nothing more is started by the name of an inactive definition, whatever the version: `definition_inactive`. What runs goes on. The same again changes nothing.',
+      params: nameParams,
+      body: definitionChangeSchema,
+      bodyExample: { active: false, by: 'Ada' },
+      answers: { 200: { description: 'Its newest version', schema: definitionSummarySchema } },
+      refusals: ['not_found'],
+    })
+    .serve(async ({ params, body: { active, by } }) => ({
+      status: 200,
+      body: await engine.setDefinitionActive(params.name, active, { by }),
+    }));
 
   endpoints
     .declare({

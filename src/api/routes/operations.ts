@@ -51,9 +51,13 @@ const statsSchema = z
       scheduled: count,
       ready: count,
       running: count,
+      waiting: count.meta({
+        description: 'Neither on a queue nor ended: for an engine, items, a process, a time or an event',
+      }),
       completed: count,
       failed: count,
       cancelled: count,
+      skipped: count,
     }),
     processes: z
       .object({ running: count, failing: count, cancelling: count })

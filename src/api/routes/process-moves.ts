@@ -13,6 +13,7 @@ import {
   moveSchema,
   processSchema,
   retriedSchema,
+  retrySchema,
 } from '../schemas/process.ts';
 
 const namedTaskParams = idParamsSchema.extend({
@@ -118,13 +119,22 @@ export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
       id: 'retryProcess',
       summary: 'Go on with a failed process from what failed',
       description:
-        'Its failed tasks are tried again with a new budget of attempts; what the failure had cancelled waits again; what has completed stays.',
+        'Its failed tasks are tried again with a new budget of attempts, also in processes that it waits for; what the failure had cancelled or let run waits again; what has completed stays. A process that another waits for is retried with that one; one whose `on_failure` was started is over.',
+      body: retrySchema,
+      bodyExample: { by: 'ada', inputs: { 'Review Credit': { applicant: 'Ann' } } },
       answers: { 200: { description: 'It is running', schema: retriedSchema, headers: etagHeader } },
-      refusals: ['not_found', 'not_failed', 'precondition_failed'],
+      refusals: [
+        'not_found',
+        'not_failed',
+        'has_parent',
+        'compensated',
+        'invalid_input',
+        'precondition_failed',
+      ],
     })
-    .serve(async ({ params, headers, body: { by = null } }) => {
+    .serve(async ({ params, headers, body: { by = null, inputs = {} } }) => {
       const { process, precondition } = await find(params, headers);
-      const retried = await process.retry({ by, ...precondition });
+      const retried = await process.retry({ by, inputs, ...precondition });
       return answer(await process.read(), { retried });
     });
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { processStates } from '../../core/process.ts';
 import { listProcesses, readHistory } from '../../engine/read-processes.ts';
 import { noSuchProcess } from '../../engine/refusals.ts';
-import { listProcessTasks } from '../../queue/read-tasks.ts';
+import { listProcessTasks } from '../../queue/list-tasks.ts';
 import { encodeCursor, historyCursorSchema, idCursorSchema, numberCursorSchema } from '../cursor.ts';
 import { defined } from '../defined.ts';
 import { mountedAt } from '../http/mount.ts';
@@ -13,6 +13,7 @@ import type { ApiParts } from '../parts.ts';
 import { definitionYamlExample } from '../schemas/definition.ts';
 import {
   idOf,
+  idParameter,
   idParamsSchema,
   limitDefault,
   limitParameter,
@@ -74,6 +75,7 @@ export function addProcessRoutes(parts: ApiParts): void {
       },
       refusals: [
         'not_found',
+        'definition_inactive',
         'invalid_definition',
         'invalid_input',
         'idempotency_conflict',
@@ -120,6 +122,7 @@ export function addProcessRoutes(parts: ApiParts): void {
           .optional()
           .meta({ description: '`live` means running, failing and cancelling' }),
         definition: nameParameter,
+        parent_process_id: idParameter.meta({ description: 'Those that this process has started' }),
         created_after: momentParameter,
         created_before: momentParameter,
         limit: limitParameter,
@@ -135,8 +138,20 @@ export function addProcessRoutes(parts: ApiParts): void {
       },
     })
     .serve(async ({ query }) => {
-      const { limit = limitDefault, cursor, created_after, created_before, ...rest } = query;
-      const filter = defined({ ...rest, createdAfter: created_after, createdBefore: created_before });
+      const {
+        limit = limitDefault,
+        cursor,
+        parent_process_id,
+        created_after,
+        created_before,
+        ...rest
+      } = query;
+      const filter = defined({
+        ...rest,
+        parentProcessId: parent_process_id,
+        createdAfter: created_after,
+        createdBefore: created_before,
+      });
       const found = await listProcesses(db, filter, { limit: limit + 1, ...defined({ after: cursor }) });
       const page = found.slice(0, limit);
       const last = found.length > limit ? page.at(-1) : undefined;
@@ -171,7 +186,8 @@ export function addProcessRoutes(parts: ApiParts): void {
       path: '/v1/processes/{id}/tasks',
       id: 'listProcessTasks',
       tag: 'processes',
-      summary: 'List the tasks of a process, in the order of its definition',
+      summary:
+        'List the tasks of a process, in the order of its definition, items of an `each` behind the others',
       params: idParamsSchema,
       query: z.strictObject({ limit: limitParameter, cursor: numberCursorSchema.optional() }),
       answers: {

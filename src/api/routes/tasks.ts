@@ -5,7 +5,7 @@ import { visibleTaskStates } from '../../core/task.ts';
 import { parseTaskInput, taskInputSchema } from '../../core/task-input.ts';
 import { cancelTask } from '../../queue/cancel.ts';
 import { deleteTask } from '../../queue/delete.ts';
-import { listTasks } from '../../queue/read-tasks.ts';
+import { listTasks } from '../../queue/list-tasks.ts';
 import { encodeCursor, idCursorSchema } from '../cursor.ts';
 import { defined } from '../defined.ts';
 import { enqueueTask } from '../enqueue.ts';
@@ -81,7 +81,7 @@ export function addTaskRoutes(parts: ApiParts): void {
         state: z
           .enum([...visibleTaskStates, 'active'])
           .optional()
-          .meta({ description: '`active` means scheduled, ready and running' }),
+          .meta({ description: '`active` means scheduled, ready, running and waiting' }),
         queue: nameParameter,
         name: nameParameter,
         definition: nameParameter.meta({ description: 'Of processes of this definition' }),

@@ -36,6 +36,8 @@ const specSchema = z
   Spec | null
 >;
 
+const startedShape = { definition: z.string(), version: z.int().optional() };
+
 const plannedTaskSchema = z
   .object({
     name: z.string(),
@@ -51,12 +53,33 @@ const plannedTaskSchema = z
         delay_ms: z.number(),
         max_delay_ms: z.number(),
         jitter: z.boolean(),
+        on: z
+          .object({ exit_codes: z.array(z.int()).optional(), codes: z.array(z.string()).optional() })
+          .optional(),
+        within_ms: z.number().optional(),
       })
       .nullable(),
     timeout_ms: z.number().nullable(),
     continue_on_error: z.boolean(),
     needs: z.array(z.int()).meta({ description: 'Places, from 1, of the tasks that must end first' }),
     dependents: z.array(z.int()).meta({ description: 'Places, from 1, of the tasks that need this one' }),
+    thinks: z.literal(true).optional().meta({ description: 'An engine decides about it before it runs' }),
+    if: z.string().optional(),
+    runs_on_failure: z.literal(true).optional(),
+    runs_on_cancel: z.literal(true).optional(),
+    each: jsonSchema.optional(),
+    matrix: z.record(z.string(), jsonSchema).optional(),
+    concurrency: z.int().optional(),
+    max_failures: z.int().optional(),
+    process: z
+      .object({ ...startedShape, input: jsonSchema.optional(), detached: z.literal(true).optional() })
+      .optional(),
+    sleep: z.union([z.object({ for: z.string() }), z.object({ until: z.string() })]).optional(),
+    wait_for: z
+      .object({ event: z.string(), key: z.string().optional(), timeout_ms: z.number().optional() })
+      .optional(),
+    delay_ms: z.number().optional(),
+    run_at: z.string().optional(),
   })
   .meta({ id: 'PlannedTask' });
 
@@ -78,6 +101,10 @@ export const planSchema = z
       .nullable()
       .meta({ description: 'Null: any object is accepted' }),
     tasks: z.array(plannedTaskSchema),
+    thinks: z.literal(true).optional(),
+    output: jsonSchema.optional().meta({ description: 'A template: what the process yields' }),
+    on_failure: z.object(startedShape).optional(),
+    deadline_ms: z.number().optional(),
   })
   .meta({ id: 'Plan', description: 'A definition after checking, every default filled in' });
 
@@ -88,6 +115,9 @@ const summaryShape = {
   tasks: z.int().meta({ description: 'How many it has' }),
   checksum: z.string().meta({ description: 'SHA-256 of its text' }),
   created_at: momentSchema,
+  active: z.boolean().meta({ description: 'False: nothing more is started by this name' }),
+  inactive_since: momentSchema.nullable(),
+  inactive_by: z.string().nullable().meta({ description: 'Who made it so, if they gave a name' }),
 };
 
 const summaryExample = {
@@ -97,6 +127,9 @@ const summaryExample = {
   tasks: 2,
   checksum: '9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de',
   created_at: '2026-01-31T12:00:00.000Z',
+  active: true,
+  inactive_since: null,
+  inactive_by: null,
 };
 
 export const definitionSummarySchema = z.object(summaryShape).meta({ id: 'DefinitionSummary' });
@@ -115,6 +148,61 @@ export const publishedSchema = z
     created: z.boolean().meta({ description: 'False: the newest version had this very text' }),
   })
   .meta({ id: 'Published', example: { ...summaryExample, created: true } });
+
+export const definitionChangeSchema = z
+  .strictObject({
+    active: z.boolean(),
+    by: z.string().min(1).max(200).optional().meta({ description: 'Who says so, for the record' }),
+  })
+  .meta({ id: 'DefinitionChange' });
+
+const changeSchema = z
+  .object({
+    pointer: z.string().meta({
+      description: 'Into the task, or into the definition beside its tasks; empty: the whole',
+      example: '/retry/attempts',
+    }),
+    before: jsonSchema.optional().meta({ description: 'Left out: it was not there' }),
+    after: jsonSchema.optional().meta({ description: 'Left out: it is not there any more' }),
+  })
+  .meta({ id: 'PlanChange' });
+
+export const definitionDiffSchema = z
+  .object({
+    name: z.string(),
+    from: z.int(),
+    to: z.int(),
+    definition: z.array(changeSchema).meta({ description: 'Outside its tasks' }),
+    tasks: z
+      .array(
+        z
+          .object({
+            name: z.string(),
+            change: z.enum(['added', 'removed', 'changed']),
+            changes: z.array(changeSchema),
+          })
+          .meta({ id: 'TaskDiff' }),
+      )
+      .meta({ description: 'In the order of the newer text; removed ones at the end' }),
+    tasks_left_out: z.int().meta({ description: 'Tasks that are different too, and not shown' }),
+  })
+  .meta({
+    id: 'DefinitionDiff',
+    example: {
+      name: 'loan-application',
+      from: 1,
+      to: 2,
+      definition: [],
+      tasks: [
+        {
+          name: 'Review Credit',
+          change: 'changed',
+          changes: [{ pointer: '/retry/attempts', before: 1, after: 3 }],
+        },
+      ],
+      tasks_left_out: 0,
+    },
+  });
 
 export const validationSchema = z
   .discriminatedUnion('valid', [

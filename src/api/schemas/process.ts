@@ -64,6 +64,10 @@ const summaryShape = {
   percent: z.int().meta({ description: 'Of its tasks, those that have ended' }),
   created_at: momentSchema,
   finished_at: momentSchema.nullable(),
+  parent: z.object({ process_id: idSchema, task_id: idSchema.nullable() }).nullable().meta({
+    description: 'The process that has started it, and its task; without a task it was `on_failure` of it',
+  }),
+  detached: z.boolean().meta({ description: 'Its parent does not wait for its end' }),
 };
 
 export const processSummarySchema = z
@@ -80,17 +84,23 @@ const viewShape = {
   counts: z.record(z.enum(visibleTaskStates), z.int()).meta({ description: 'Its tasks by state' }),
   active: z
     .array(z.string())
-    .meta({ description: 'Names of tasks that are scheduled, ready or running; the first hundred' }),
+    .meta({ description: 'Names of tasks that are scheduled, ready, running or waiting; the first hundred' }),
   last_error: taskErrorSchema
     .extend({ task: z.string() })
     .nullable()
-    .meta({ description: 'Of the last attempt that went wrong' }),
+    .meta({ description: 'Of the last attempt or task that went wrong' }),
+  error: taskErrorSchema
+    .nullable()
+    .meta({ description: 'Why it failed, where none of its tasks says so: its deadline, its `output`' }),
   output: jsonSchema.meta({
-    description: 'The outputs of the tasks that no other needs, by name; null until it has completed',
+    description:
+      'What `output` of its definition yields; without one the outputs of the tasks that no other needs, by name. Null until it has completed',
   }),
   large_outputs: z.record(z.string(), z.string()).optional().meta({
     description: 'Names of such tasks whose outputs are too large to come along, and the ids of their tasks',
   }),
+  depth: z.int().meta({ description: 'How many processes lie above it' }),
+  failure_process_id: idSchema.nullable().meta({ description: 'What its `on_failure` has started' }),
 };
 
 const processExample = {
@@ -104,6 +114,8 @@ const processExample = {
   percent: 50,
   created_at: '2026-01-31T12:00:00.000Z',
   finished_at: null,
+  parent: null,
+  detached: false,
   definition_id: '0199a2c4-5f7b-7c3e-9d4a-2b1c3d4e5f61',
   revision: 2,
   input: { applicant: 'Ann' },
@@ -112,6 +124,7 @@ const processExample = {
     scheduled: 0,
     ready: 1,
     running: 0,
+    waiting: 0,
     completed: 1,
     failed: 0,
     cancelled: 0,
@@ -119,7 +132,10 @@ const processExample = {
   },
   active: ['Review Credit'],
   last_error: null,
+  error: null,
   output: null,
+  depth: 0,
+  failure_process_id: null,
 } as const;
 
 export const processSchema = z
@@ -164,6 +180,25 @@ const bySchema = z
   .meta({ description: 'Who asks, for the record', example: 'ada' });
 
 export const moveSchema = z.strictObject({ by: bySchema }).meta({ id: 'ProcessMove' });
+
+export const retrySchema = z
+  .strictObject({
+    by: bySchema,
+    inputs: z
+      .record(
+        z.string().min(1).max(200),
+        jsonSchema.refine(
+          (input) => Buffer.byteLength(JSON.stringify(input)) <= inputBytesMax,
+          `is larger than ${inputBytesMax} bytes; keep it elsewhere and hand over where it is`,
+        ),
+      )
+      .optional()
+      .meta({
+        description:
+          'By names of failed tasks: what they get in place of the input of the definition, as it is; JSON of at most 1 MiB each',
+      }),
+  })
+  .meta({ id: 'ProcessRetry' });
 
 export const completeByNameSchema = z
   .strictObject({ output: outputSchema.optional(), by: bySchema })

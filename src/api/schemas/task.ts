@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { anyText, containerShapeOf } from '../../core/container-input.ts';
 import type { SecretText } from '../../core/secret-text.ts';
 import { type NamedPart, type Sidecar, specTypes } from '../../core/spec.ts';
-import { visibleTaskStates } from '../../core/task.ts';
+import { parkings, visibleTaskStates } from '../../core/task.ts';
 import { jsonSchema, templateTaskSchema } from '../../core/task-input.ts';
 
 export const momentSchema = z.string().meta({ format: 'date-time' });
@@ -50,6 +50,12 @@ export const taskSummarySchema = z
       .int()
       .nullable()
       .meta({ description: 'Its place among the tasks of its process, counted from 1' }),
+    waits_for: z
+      .enum(parkings)
+      .nullable()
+      .meta({ description: 'What a waiting one is parked for; `waiting_for` of the task says it in words' }),
+    item_of: z.int().nullable().meta({ description: 'Of an item of an `each`: the ordinal of that task …' }),
+    item_index: z.int().nullable().meta({ description: '… and its place in the list, from 0' }),
   })
   .meta({
     id: 'TaskSummary',
@@ -116,7 +122,20 @@ const viewShape = {
   waiting_for: z
     .string()
     .nullable()
-    .meta({ description: 'Why it is ready but not running, where we can tell' }),
+    .meta({
+      description: 'Why it has not ended and does not run, where we can tell',
+      examples: [
+        'no worker serves this queue',
+        '88 of 100 items',
+        'the event "paid" with key "42"',
+        'until 2026-01-31T12:00:00.000Z',
+      ],
+    }),
+  item: z
+    .object({ index: z.int(), value: jsonSchema })
+    .nullable()
+    .meta({ description: 'Of an item of an `each`: its place in the list, from 0, and its value' }),
+  process: z.object({ id: idSchema }).nullable().meta({ description: 'That its `process` has started' }),
 };
 
 export const taskExample = {
@@ -146,6 +165,9 @@ export const taskExample = {
   error: null,
   process_id: null,
   ordinal: null,
+  waits_for: null,
+  item_of: null,
+  item_index: null,
   type: 'command',
   command: 'echo',
   args: ['hello', 'world'],
@@ -157,6 +179,8 @@ export const taskExample = {
   output: 'hello world',
   last_error: null,
   waiting_for: null,
+  item: null,
+  process: null,
 } as const;
 
 export const taskSchema = z

@@ -58,7 +58,7 @@ async function dev(flags: Flags): Promise<void> {
     if (life.signal.aborted) return;
     const engine = attachEngine(life, queue);
     const serverUrl = await attachServer(life, { engine, config, log, closeMs });
-    keepUp(life, queue.db, { log, config });
+    keepUp(life, queue, { log, config });
     const ended = new AbortController();
     life.onEnd('task source', async () => ended.abort());
     const source = createDatabaseTaskSource(queue, { signal: ended.signal });

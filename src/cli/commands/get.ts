@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import type { Client } from '../../client/client.ts';
-import type { Process, TaskWithAttempts } from '../../client/views.ts';
+import type { Process, TaskSummary, TaskWithAttempts } from '../../client/views.ts';
 import type { Flags } from '../../config.ts';
 import { configuredClient } from '../client.ts';
 import { outputOption, serverOption, waitOption, withExamples } from '../options.ts';
@@ -70,16 +70,26 @@ export async function showProcess(
   await print(view, output, () => formatProcess(view, active));
   if (wait === undefined) return;
   const { last_error } = view;
-  const error = last_error && { ...last_error, message: `"${last_error.task}": ${last_error.message}` };
+  const error =
+    view.error ?? (last_error && { ...last_error, message: `"${last_error.task}": ${last_error.message}` });
   remarkEnd('process', { ...view, error }, wait);
   process.exitCode = exitCodeOf(view);
 }
 
 /** One by one, for lists do not say what a task waits for. */
 async function readActive(client: Client, { id }: Process): Promise<TaskWithAttempts[]> {
-  const { tasks } = await client.listTasks({ processId: id, state: 'active' }, { limit: activeShownMax });
-  const read = await Promise.all(tasks.map((task) => client.getTask(task.id)));
-  return read
-    .filter((task) => task.finished_at === null)
-    .toSorted((one, other) => (one.ordinal ?? 0) - (other.ordinal ?? 0));
+  // Those that wait for their items are the oldest of the active ones, behind all of those.
+  const lists = await Promise.all(
+    (['waiting', 'active'] as const).map((state) =>
+      client.listTasks({ processId: id, state }, { limit: activeShownMax }),
+    ),
+  );
+  const found = new Map(lists.flatMap(({ tasks }) => tasks.map((task) => [task.id, task] as const)));
+  const shown = [...found.values()].toSorted(byPlace).slice(0, activeShownMax);
+  const read = await Promise.all(shown.map((task) => client.getTask(task.id)));
+  return read.filter((task) => task.finished_at === null);
+}
+
+function byPlace(one: TaskSummary, other: TaskSummary): number {
+  return (one.ordinal ?? 0) - (other.ordinal ?? 0);
 }

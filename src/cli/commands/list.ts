@@ -9,6 +9,7 @@ import { limitOption, readPages, remarkMore } from '../pages.ts';
 import { type Format, print } from '../print.ts';
 import { stateOf } from '../show-process.ts';
 import { formatTable, shortTime } from '../table.ts';
+import { listDefinitionsCommand } from './definitions.ts';
 
 type TaskFilter = NonNullable<Parameters<Client['listTasks']>[0]>;
 type ProcessFilter = NonNullable<Parameters<Client['listProcesses']>[0]>;
@@ -28,7 +29,7 @@ export function listCommand(): Command {
     .summary('list tasks, processes or definitions')
     .addCommand(tasksCommand(), { isDefault: true })
     .addCommand(processesCommand())
-    .addCommand(definitionsCommand());
+    .addCommand(listDefinitionsCommand('definitions'));
   return withExamples(command, [
     '$ skipjack list --state active --queue mail',
     '$ skipjack list processes --state failed',
@@ -41,9 +42,10 @@ function tasksCommand(): Command {
     .description('List tasks, newest first; those of one process in the order of its definition')
     .summary('list tasks, newest first')
     .addOption(
-      new Option('--state <state>', 'only those in this state; active: scheduled, ready and running').choices(
-        ['active', ...visibleTaskStates],
-      ),
+      new Option(
+        '--state <state>',
+        'only those in this state; active: scheduled, ready, running and waiting',
+      ).choices(['active', ...visibleTaskStates]),
     )
     .option('--queue <name>', 'only those of this queue')
     .option('--name <name>', 'only those of this name')
@@ -100,6 +102,7 @@ function processesCommand(): Command {
       ).choices(['live', ...processStates]),
     )
     .option('--definition <name>', 'only those of this definition')
+    .option('--parent <id>', 'only those that this process has started')
     .option('--created-after <time>', 'as 2026-01-31T12:00:00Z')
     .option('--created-before <time>', 'as 2026-01-31T12:00:00Z')
     .addOption(limitOption())
@@ -109,13 +112,16 @@ function processesCommand(): Command {
   return withExamples(command, [
     '$ skipjack list processes --state live',
     "$ skipjack list processes --definition loan-application -o json | jq -r '.[].id'",
+    '$ skipjack list processes --parent $PROCESS_ID',
   ]);
 }
 
-async function listProcesses(flags: ListFlags & ProcessFilter): Promise<void> {
+async function listProcesses(
+  flags: ListFlags & Omit<ProcessFilter, 'parentProcessId'> & { parent?: string },
+): Promise<void> {
   const client = configuredClient(flags);
-  const { state, definition, createdAfter, createdBefore } = flags;
-  const filter = { state, definition, createdAfter, createdBefore };
+  const { state, definition, parent: parentProcessId, createdAfter, createdBefore } = flags;
+  const filter = { state, definition, parentProcessId, createdAfter, createdBefore };
   const processes = await readPages(flags.limit, async (page) => {
     const { processes: rows, next_cursor } = await client.listProcesses(filter, page);
     return { rows, next_cursor };
@@ -132,32 +138,4 @@ async function listProcesses(flags: ListFlags & ProcessFilter): Promise<void> {
     ]),
   );
   remarkMore(processes, flags);
-}
-
-function definitionsCommand(): Command {
-  const command = new Command('definitions')
-    .description('List published definitions by name, each with its newest version')
-    .summary('list published definitions')
-    .addOption(limitOption())
-    .addOption(serverOption())
-    .addOption(outputOption())
-    .action(listDefinitions);
-  return withExamples(command, ['$ skipjack list definitions', '$ skipjack list definitions -o json']);
-}
-
-async function listDefinitions(flags: ListFlags): Promise<void> {
-  const client = configuredClient(flags);
-  const definitions = await readPages(flags.limit, async (page) => {
-    const { definitions: rows, next_cursor } = await client.listDefinitions(page);
-    return { rows, next_cursor };
-  });
-  await print(definitions.rows, flags.output, () =>
-    formatTable(definitions.rows, [
-      { title: 'NAME', value: (definition) => definition.name },
-      { title: 'VERSION', value: (definition) => definition.version },
-      { title: 'TASKS', value: (definition) => definition.tasks },
-      { title: 'PUBLISHED', value: (definition) => shortTime(definition.created_at) },
-    ]),
-  );
-  remarkMore(definitions, flags);
 }

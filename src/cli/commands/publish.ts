@@ -42,7 +42,10 @@ async function publish(files: string[], flags: Flags & { name?: string; output: 
   }
   await print(published, flags.output, () =>
     published
-      .map(({ name, version, created }) => `${name}, version ${version}${created ? '' : ' as before'}`)
+      .map(
+        ({ name, version, created, active }) =>
+          `${name}, version ${version}${created ? '' : ' as before'}${active ? '' : ', inactive as before'}`,
+      )
       .join('\n'),
   );
 }

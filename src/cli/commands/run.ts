@@ -3,9 +3,9 @@ import { Command } from 'commander';
 import type { Logger } from 'pino';
 import { type Config, type Flags, readConfig } from '../../config.ts';
 import type { Plan } from '../../core/plan.ts';
+import { planRun } from '../../engine/dry-run.ts';
 import type { Engine } from '../../engine/engine.ts';
 import type { ProcessView } from '../../engine/read-processes.ts';
-import { readTasks } from '../../queue/read-tasks.ts';
 import { createDatabaseTaskSource } from '../../queue/task-source.ts';
 import { attachEngine } from '../attach-engine.ts';
 import { attachQueue } from '../attach-queue.ts';
@@ -36,7 +36,9 @@ import { explainFailure } from '../run/explain-failure.ts';
 import { followProcess } from '../run/follow.ts';
 import { createLiveView } from '../run/live-view.ts';
 import { createPlainView } from '../run/plain-view.ts';
-import { beginProgress, type Progress } from '../run/progress.ts';
+import { beginProgress } from '../run/progress.ts';
+import { readFailures } from '../run/read-failures.ts';
+import { showPlan } from '../run/show-plan.ts';
 
 /** Somebody waits for the end: what other processes left to our worker goes back soon. */
 const graceMs = 2_000;
@@ -48,6 +50,7 @@ const interrupted = 130;
 
 interface RunFlags extends Flags {
   input?: string[];
+  dryRun?: boolean;
   waitMax?: number;
   output: Format;
 }
@@ -60,6 +63,7 @@ export function runCommand(): Command {
     .summary('run one process to its end')
     .argument('<file>', 'its definition, in YAML or JSON; - reads stdin')
     .addOption(inputOption())
+    .option('--dry-run', 'only show what would be done, in order; needs no database')
     .option(
       '--wait-max <duration>',
       'leave it after so long, with exit code 124',
@@ -71,29 +75,37 @@ export function runCommand(): Command {
     .addOption(containerRuntimeOption())
     .addOption(queuesOption('those of its commands'))
     .addOption(concurrencyOption())
-    .addOption(outputOption('text: its output as JSON; json: the whole process'))
+    .addOption(outputOption('text: its output as JSON; json: the whole process, or the whole plan'))
     .action(run);
   command.addHelpText(
     'after',
     `
 The exit code is 0 when it completed, 8 when it failed, 9 when it was cancelled, 5 for a definition or an input with
 problems, 124 when --wait-max was over. Ctrl-C cancels the process: 130. A task for people is shown with the curl that
-completes it. Beside a running "skipjack dev" or "skipjack run" on the same --data it uses their Postgres.`,
+completes it, one that waits for an event with the curl that sends it. --dry-run checks the definition and the input,
+and shows each task with what it waits for and what it runs, expressions as they are written. Beside a running
+"skipjack dev" or "skipjack run" on the same --data it uses their Postgres.`,
   );
   return withExamples(command, [
     '$ skipjack run loan.yaml',
     '$ skipjack run loan.yaml --input applicant=Ann --input amount=2500 | jq .',
     '$ skipjack run loan.yaml --input loan.json --wait-max 10m -o json',
+    '$ skipjack run loan.yaml --input amount=2500 --dry-run',
   ]);
 }
 
 async function run(file: string, flags: RunFlags): Promise<void> {
   const { source, plan } = await readDefinitionFile(file);
   const input = await readInput(flags.input, plan.input);
+  if (flags.dryRun) {
+    const dryRun = planRun(plan, input);
+    await print(dryRun, flags.output, () => showPlan(dryRun));
+    return;
+  }
   const config = readConfig(flags, { defaults: { graceMs, logLevel: 'warn' } });
   const prepared = await prepareWorker(config);
   requireRuntime(plan, prepared);
-  const ownQueues = config.queues ?? queuesToServe(plan);
+  const ownQueues = config.queues ?? queuesToServe(plan, prepared);
   // A terminal that does not know its size has nothing to draw on.
   const { isTTY, columns, rows } = process.stderr;
   const isLive = isTTY && columns > 0 && rows > 0;
@@ -120,8 +132,14 @@ async function run(file: string, flags: RunFlags): Promise<void> {
       waitMaxMs: flags.waitMax,
     });
     view.close();
-    const ended = { how: life.signal.aborted ? 'interrupted' : how, progress, plan } as const;
-    await report(await handle.read(), { ...ended, engine, database, flags });
+    const options = {
+      how: life.signal.aborted ? 'interrupted' : how,
+      engine,
+      database,
+      flags,
+      signal: life.signal,
+    } as const;
+    await report(await handle.read(), options);
     isReported = true;
   }
 
@@ -153,9 +171,13 @@ function requireRuntime({ tasks }: Plan, { containerRuntime }: PreparedWorker): 
 }
 
 /** The queues of what its worker can run. What is for others stays for them. */
-function queuesToServe({ tasks }: Plan): string[] {
-  const own = tasks.filter(({ spec }) => spec !== null && spec.type !== 'handler');
-  return own.length === 0 ? ['default'] : [...new Set(own.map(({ queue }) => queue))].sort();
+function queuesToServe({ tasks, on_failure }: Plan, { containerRuntime }: PreparedWorker): string[] {
+  const own = tasks.filter(({ spec }) => spec !== null && spec.type !== 'handler').map(({ queue }) => queue);
+  // What other definitions run is not known here: the queues on which it waits unless they say otherwise.
+  const isAlone = on_failure === undefined && tasks.every(({ process }) => process === undefined);
+  const others = isAlone ? [] : ['default', ...(containerRuntime === null ? [] : ['containers'])];
+  const queues = [...new Set([...own, ...others])].sort();
+  return queues.length === 0 ? ['default'] : queues;
 }
 
 /** All that `dev` has, but for the address: its server is for the curl that is shown, and in nobody's way. */
@@ -174,7 +196,7 @@ async function attachAll(
   const engine = attachEngine(life, queue);
   const address = { ...config, host: '127.0.0.1', port: 0 };
   const serverUrl = await attachServer(life, { engine, config: address, log, closeMs });
-  keepUp(life, queue.db, { log, config });
+  keepUp(life, queue, { log, config });
   const ended = new AbortController();
   life.onEnd('task source', async () => ended.abort());
   const source = createDatabaseTaskSource(queue, { signal: ended.signal });
@@ -186,11 +208,10 @@ async function attachAll(
 
 interface ReportOptions {
   how: 'ended' | 'left' | 'interrupted';
-  progress: Progress;
-  plan: Plan;
   engine: Engine;
   database: ProvidedDatabase;
   flags: RunFlags;
+  signal: AbortSignal;
 }
 
 async function report(view: ProcessView, options: ReportOptions): Promise<void> {
@@ -209,7 +230,8 @@ async function report(view: ProcessView, options: ReportOptions): Promise<void> 
     const output = () => JSON.stringify(view.output, null, process.stdout.isTTY ? 2 : 0);
     if (flags.output === 'text') await print(view.output, 'text', output);
   } else if (view.state === 'failed') {
-    remark(explainFailure(await readFailed(options)));
+    remark(explainFailure(await readFailures(options.engine.db, view.id), view.error));
+    await awaitFailureProcess(view, options);
     process.exitCode = 8;
   } else {
     remark('skipjack: the process was cancelled.');
@@ -217,12 +239,20 @@ async function report(view: ProcessView, options: ReportOptions): Promise<void> 
   }
 }
 
-/** The tasks that made it fail, in the order of the definition. */
-async function readFailed({ engine, progress, plan }: ReportOptions) {
-  const ids = progress.tasks.flatMap(({ state, seen }, index) =>
-    state === 'failed' && seen !== null && !plan.tasks[index]?.continue_on_error ? [seen.id] : [],
+/** What `on_failure` has started goes on here until it has ended, or we are told to stop. */
+async function awaitFailureProcess(
+  { failure_process_id: id }: ProcessView,
+  options: ReportOptions,
+): Promise<void> {
+  if (id === null) return;
+  const { engine, flags, signal } = options;
+  remark(`skipjack: after the failure process ${id} was started; waiting for its end.`);
+  const view = await engine.process(id).waitForEnd({ waitMs: flags.waitMax ?? Infinity, signal });
+  remark(
+    view.finished_at === null
+      ? `skipjack: it is still ${view.state}. ${whoGoesOn(view, options)}`
+      : `skipjack: it is ${view.state}.`,
   );
-  return (await readTasks(engine.db, ids)).filter((task) => task !== null);
 }
 
 /** What becomes of a process that we leave before its end. */

@@ -38,7 +38,7 @@ async function server(flags: Flags): Promise<void> {
     const url = await findDatabaseUrl(config, flags);
     const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack server' });
     if (life.signal.aborted) return;
-    keepUp(life, queue.db, { log, config });
+    keepUp(life, queue, { log, config });
     const engine = attachEngine(life, queue);
     const serverUrl = await attachServer(life, { engine, config, log });
     log.info({ url: serverUrl, database: maskUrl(url) }, `ready, pid ${process.pid}`);

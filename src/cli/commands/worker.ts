@@ -114,7 +114,7 @@ async function attachDatabaseSource(
   const url = await findDatabaseUrl(config, flags);
   const queue = await attachQueue(life, { url, config, log, applicationName: 'skipjack worker' });
   await attachMetrics(life, { queue, config, log });
-  if (!life.signal.aborted) keepUp(life, queue.db, { log, config });
+  if (!life.signal.aborted) keepUp(life, queue, { log, config });
   log.info({ database: maskUrl(url) }, 'working over the database');
   return createDatabaseTaskSource(queue, { signal });
 }

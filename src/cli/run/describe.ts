@@ -1,5 +1,6 @@
 /** What the two displays say alike. */
 import type { TaskError } from '../../core/task.ts';
+import { describeAwaiting } from '../../queue/parking.ts';
 import { formatElapsed } from '../elapsed.ts';
 import { printable } from '../table.ts';
 import type { Change, Progress, TaskProgress } from './progress.ts';
@@ -15,13 +16,28 @@ export function describeChange(change: Change, at: number): string | null {
       return `${nameOf(change.task)} started${ofAttempts(change.task)}`;
     case 'again':
       return `${nameOf(change.task)} ${describeRepeat(change, at)}`;
+    case 'waits':
+      return `${nameOf(change.task)} ${describeWait(change.task)}`;
     case 'waits_for_somebody':
-      return `${nameOf(change.task)} waits for somebody to complete it`;
+      return `${nameOf(change)} waits for somebody to complete it`;
     case 'unserved':
       return `${nameOf(change.task)} waits: no worker serves queue "${change.task.seen?.queue}"`;
     case 'ended':
       return `${nameOf(change.task)} ${describeEnd(change.task)}`;
   }
+}
+
+/** What a parked task waits for. */
+export function describeWait({ seen }: TaskProgress): string {
+  if (seen?.waits_for == null) return 'waits';
+  const { items } = seen.awaiting ?? {};
+  if (items) return `has ${items.all} ${items.all === 1 ? 'item' : 'items'}`;
+  return `waits ${oneLine(describeAwaiting(seen.waits_for, seen.awaiting)).replace(/^(?!until )/, 'for ')}`;
+}
+
+/** `12/100 items, 1 failed`. */
+export function describeItems({ all, unended, failed }: NonNullable<TaskProgress['items']>): string {
+  return `${all - unended}/${all} items${failed > 0 ? `, ${failed} failed` : ''}`;
 }
 
 export function nameOf({ name }: { name: string }): string {
@@ -68,6 +84,7 @@ export function describeCounts(progress: Progress, nowMs: number): string {
   for (const state of [
     'running',
     'ready',
+    'waiting',
     'scheduled',
     'failed',
     'cancelled',

@@ -6,8 +6,8 @@
  */
 import { formatElapsed } from '../elapsed.ts';
 import type { Paint } from '../paint.ts';
-import { describeCounts, messageOf, nameOf, oneLine } from './describe.ts';
-import { isOver, isUnserved, type Progress, type TaskProgress, waitsForSomebody } from './progress.ts';
+import { describeCounts, describeItems, describeWait, messageOf, nameOf, oneLine } from './describe.ts';
+import { findForSomebody, isOver, isUnserved, type Progress, type TaskProgress } from './progress.ts';
 
 export interface Canvas {
   columns: number;
@@ -65,24 +65,25 @@ const symbols: Record<TaskProgress['state'], string> = {
   completed: '✓',
   failed: '✗',
   cancelled: '–',
-  skipped: '–',
+  skipped: '»',
 };
 
 /** What needs attention first: those that run, that wait, that failed. */
 function chooseTasks(tasks: TaskProgress[], room: number): TaskProgress[] {
-  const ranked = (['running', 'ready', 'scheduled', 'failed'] as const).flatMap((state) =>
+  const ranked = (['running', 'ready', 'waiting', 'scheduled', 'failed'] as const).flatMap((state) =>
     tasks.filter((task) => task.state === state),
   );
   return ranked.slice(0, room);
 }
 
 /** The whole of a message is worth more than the columns being in line. */
-function isLong({ state }: TaskProgress): boolean {
+function isLong({ state, items }: TaskProgress): boolean {
+  if (state === 'waiting') return items === null;
   return state === 'failed' || state === 'ready' || state === 'scheduled';
 }
 
 function describeStatus(task: TaskProgress, { nowMs, ownQueues }: Canvas): string {
-  const { seen, state } = task;
+  const { seen, state, items } = task;
   if (seen === null) return '';
   const ofMany =
     seen.attempt > 1
@@ -92,22 +93,42 @@ function describeStatus(task: TaskProgress, { nowMs, ownQueues }: Canvas): strin
     case 'running':
       return `${formatElapsed(nowMs - (seen.started_at ?? nowMs))}${ofMany}`;
     case 'completed':
+      if (items !== null) return describeItems({ ...items, unended: 0 });
       return `${seen.run_ms === null ? '' : formatElapsed(Number(seen.run_ms))}${ofMany}`;
     case 'failed':
       return `${seen.error === null ? 'failed' : messageOf(seen.error)}${ofMany}`;
     case 'scheduled': {
-      if (waitsForSomebody(task, ownQueues)) return 'waits for somebody';
+      if (findForSomebody(task, ownQueues) !== null) return 'waits for somebody';
+      const dueIn = formatElapsed((seen.available_at ?? nowMs) - nowMs);
+      if (seen.failures + seen.losses === 0) return `due in ${dueIn}`;
       const why = seen.error === null ? '' : `: ${messageOf(seen.error)}`;
-      return `again in ${formatElapsed((seen.available_at ?? nowMs) - nowMs)}${ofMany}${why}`;
+      return `again in ${dueIn}${ofMany}${why}`;
     }
+    case 'waiting':
+      return describeParked(task, { nowMs, ownQueues });
     case 'ready':
       if (seen.held) return 'paused';
       if (seen.queue_paused) return `queue "${seen.queue}" is paused`;
-      if (waitsForSomebody(task, ownQueues)) return 'waits for somebody';
+      if (findForSomebody(task, ownQueues) !== null) return 'waits for somebody';
       return isUnserved(task, nowMs) ? `no worker serves queue "${seen.queue}"` : `ready${ofMany}`;
     default:
       return state;
   }
+}
+
+function describeParked(
+  task: TaskProgress,
+  { nowMs, ownQueues }: Pick<Canvas, 'nowMs' | 'ownQueues'>,
+): string {
+  const { items, process, until_ms } = task.seen?.awaiting ?? {};
+  if (items) {
+    const who = findForSomebody(task, ownQueues) === null ? '' : ', waits for somebody';
+    return `${describeItems(items)}${who}`;
+  }
+  if (process) return `${process.tasks - process.unfinished}/${process.tasks} tasks of process ${process.id}`;
+  if (task.seen?.waits_for === 'time' && until_ms != null)
+    return `for another ${formatElapsed(until_ms - nowMs)}`;
+  return task.seen?.waits_for === 'engine' ? '' : describeWait(task);
 }
 
 function drawRow(
@@ -135,6 +156,7 @@ const colours: Partial<Record<TaskProgress['state'], keyof Paint>> = {
   scheduled: 'yellow',
   ready: 'yellow',
   running: 'cyan',
+  waiting: 'yellow',
   completed: 'green',
   failed: 'red',
   cancelled: 'dim',

@@ -4,8 +4,9 @@ import type { ProcessHandle } from '../../engine/process-handle.ts';
 import { complainer } from '../database.ts';
 import type { Lifetime } from '../lifetime.ts';
 import { completeByCurl } from './complete-by-curl.ts';
-import { nameOf } from './describe.ts';
-import { type Change, isOver, noteLook, type Progress } from './progress.ts';
+import { nameOf, oneLine } from './describe.ts';
+import { type Change, isOver, noteLook, type Progress, type TaskProgress } from './progress.ts';
+import { sendByCurl } from './send-by-curl.ts';
 import type { View } from './view.ts';
 import { watchProcess } from './watch.ts';
 
@@ -39,11 +40,21 @@ export async function followProcess(
   const complain = complainer(log);
   let commandsShown = 0;
 
-  function sayCommand({ name }: { name: string }) {
+  function sayCommand(what: string, command: string) {
     commandsShown += 1;
-    if (commandsShown > commandsShownMax) return;
+    if (commandsShown <= commandsShownMax) view.say(`${what} into this and run it:\n  ${command}`);
+  }
+
+  function sayHowToComplete(name: string) {
     const command = completeByCurl({ serverUrl, processId: handle.id, task: name, needsKey });
-    view.say(`To complete "${nameOf({ name })}", put its output into this and run it:\n  ${command}`);
+    sayCommand(`To complete "${nameOf({ name })}", put its output`, command);
+  }
+
+  function sayHowToSend({ seen }: TaskProgress) {
+    const event = seen?.awaiting?.event;
+    if (event === undefined) return;
+    const command = sendByCurl({ serverUrl, event, needsKey });
+    sayCommand(`To send the event "${oneLine(event.name)}", put its payload`, command);
   }
 
   function cancel() {
@@ -64,7 +75,10 @@ export async function followProcess(
       onLook(look) {
         const changes: Change[] = noteLook(progress, look, { ownQueues });
         view.update(progress, changes);
-        for (const change of changes) if (change.kind === 'waits_for_somebody') sayCommand(change.task);
+        for (const change of changes) {
+          if (change.kind === 'waits_for_somebody') sayHowToComplete(change.name);
+          if (change.kind === 'waits') sayHowToSend(change.task);
+        }
       },
     });
   } finally {

@@ -6,8 +6,9 @@
  * milliseconds, and no transfer.
  */
 import type { ProcessState } from '../../core/process.ts';
-import type { TaskError, VisibleTaskState } from '../../core/task.ts';
+import type { Parking, TaskError, VisibleTaskState } from '../../core/task.ts';
 import type { Database } from '../../database/connection.ts';
+import { type Awaiting, awaitingOf } from '../../queue/parking.ts';
 import { workerGoneAfterMs } from '../../queue/workers.ts';
 
 export interface Look {
@@ -17,6 +18,7 @@ export interface Look {
   paused: boolean;
   started_at: number;
   finished_at: number | null;
+  /** Those of its definition: items are told by the task that they are of. */
   tasks: TaskLook[];
 }
 
@@ -41,6 +43,10 @@ export interface TaskLook {
   queue_paused: boolean;
   /** A live worker serves its queue. */
   served: boolean;
+  waits_for: Parking | null;
+  awaiting: Awaiting | null;
+  /** Of its items, the first that waits on the queue: its name. */
+  item_name: string | null;
 }
 
 /** A settle may commit a little after the time that it has written: what ended shortly before is asked for again. */
@@ -67,10 +73,17 @@ export async function lookAtProcess(db: Database, id: string, since: number | nu
              where attempt.task_id = task.id and attempt.error is not null order by attempt.claim_no desc limit 1) end),
            'queue_paused', exists (
              select from skipjack.queues as line where line.name = task.queue and line.paused),
-           'served', exists (select from served where served.queue = task.queue)) order by task.ordinal)
+           'served', exists (select from served where served.queue = task.queue),
+           'waits_for', task.waits_for, 'awaiting', ${awaitingOf('task')},
+           'item_name', case when task.waits_for = 'items' then (
+             select item.name from skipjack.item_lists as list
+             join skipjack.task_status as item on item.process_id = list.process_id
+               and item.ordinal >= list.first_ordinal and item.ordinal < list.next_ordinal
+             where list.process_id = process.id and list.ordinal = task.ordinal and item.state in ('scheduled', 'ready')
+             order by item.ordinal limit 1) end) order by task.ordinal)
          from skipjack.task_status as task
-         where task.process_id = process.id and ($2::float8 is null
-           or task.state in ('scheduled', 'ready', 'running')
+         where task.process_id = process.id and task.item_of is null and ($2::float8 is null
+           or task.state in ('scheduled', 'ready', 'running', 'waiting')
            or task.finished_at > to_timestamp($2::float8 / 1000))), '[]') as tasks
      from skipjack.processes as process where process.id = $1`,
     [id, since === null ? null : since - overlapMs, workerGoneAfterMs],

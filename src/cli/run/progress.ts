@@ -1,8 +1,10 @@
 /** What is known of a process while it is shown: its tasks as last seen, and what each look has changed. Pure. */
 import type { Plan } from '../../core/plan.ts';
+import { levelsOf } from '../../core/plan-levels.ts';
 import { hasProcessEnded, type ProcessState } from '../../core/process.ts';
 import type { TaskError, VisibleTaskState } from '../../core/task.ts';
 import { hasEnded } from '../../core/task.ts';
+import type { Awaiting } from '../../queue/parking.ts';
 import type { Look, TaskLook } from './look.ts';
 
 export interface TaskProgress {
@@ -11,13 +13,15 @@ export interface TaskProgress {
   needs: string[];
   /** How many tasks lie before it on the longest way. */
   level: number;
-  /** Nothing to run: somebody completes it. */
+  /** Nothing to run: somebody completes it, or each of its items. */
   isForPeople: boolean;
   state: VisibleTaskState;
   /** As last seen; null: never, it is pending. */
   seen: TaskLook | null;
-  /** It was said that it waits for somebody; once is enough. */
-  isTold: boolean;
+  /** Of an `each`, as last seen: also when it has ended. */
+  items: NonNullable<Awaiting['items']> | null;
+  /** What it was said to wait for, that somebody or a worker must do; once is enough. */
+  told: string | null;
 }
 
 export interface Progress {
@@ -38,8 +42,10 @@ export type Change =
   | { kind: 'ended'; at: number; task: TaskProgress; state: 'completed' | 'failed' | 'cancelled' | 'skipped' }
   /** The attempt failed or was lost, and the task is tried again. */
   | { kind: 'again'; at: number; task: TaskProgress; what: 'failed' | 'lost'; error: TaskError | null }
-  /** For people to complete, and no worker will. */
-  | { kind: 'waits_for_somebody'; at: number; task: TaskProgress }
+  /** Parked: for its items, a process, a time, an event. */
+  | { kind: 'waits'; at: number; task: TaskProgress }
+  /** For people to complete, and no worker will: the task, or one of its items. */
+  | { kind: 'waits_for_somebody'; at: number; task: TaskProgress; name: string }
   /** To be run, and no worker will. */
   | { kind: 'unserved'; at: number; task: TaskProgress }
   | { kind: 'paused' | 'resumed'; at: number };
@@ -53,10 +59,11 @@ export function beginProgress(plan: Plan, { id, name }: { id: string; name: stri
     name: task.name,
     needs: task.needs.map((ordinal) => plan.tasks[ordinal - 1]?.name ?? ''),
     level: levels[index] ?? 0,
-    isForPeople: task.spec === null,
+    isForPeople: task.spec === null && !task.process && !task.sleep && !task.wait_for,
     state: 'pending' as const,
     seen: null,
-    isTold: false,
+    items: null,
+    told: null,
   }));
   const now = Date.now();
   return { id, name, state: 'running', paused: false, tasks, at: now, startedAt: now, finishedAt: null };
@@ -89,6 +96,7 @@ function noteTask(task: TaskProgress, seen: TaskLook, { ownQueues, at }: Watcher
   const changes: Change[] = [];
   task.seen = seen;
   task.state = seen.state;
+  task.items = seen.awaiting?.items ?? task.items;
   const hasFailed = seen.failures > (before?.failures ?? 0);
   const wasLost = seen.losses > (before?.losses ?? 0);
   if ((hasFailed || wasLost) && !hasEnded(seen.state)) {
@@ -100,26 +108,36 @@ function noteTask(task: TaskProgress, seen: TaskLook, { ownQueues, at }: Watcher
   if (isEnd(seen.state) && before?.state !== seen.state) {
     changes.push({ kind: 'ended', at: seen.finished_at ?? at, task, state: seen.state });
   }
-  const waitsFor = waitsForSomebody(task, ownQueues)
-    ? 'waits_for_somebody'
-    : isUnserved(task, at)
-      ? 'unserved'
-      : null;
-  if (waitsFor !== null && !task.isTold) {
-    task.isTold = true;
-    changes.push({ kind: waitsFor, at, task });
+  if (seen.waits_for !== null && seen.waits_for !== 'engine' && seen.waits_for !== before?.waits_for) {
+    changes.push({ kind: 'waits', at, task });
   }
+  changes.push(...tellWhoIsAwaited(task, ownQueues, at));
   return changes;
+}
+
+function tellWhoIsAwaited(task: TaskProgress, ownQueues: readonly string[], at: number): Change[] {
+  const name = findForSomebody(task, ownQueues);
+  const toTell = name ?? (isUnserved(task, at) ? task.name : null);
+  if (toTell === null || toTell === task.told) return [];
+  task.told = toTell;
+  return [name === null ? { kind: 'unserved', at, task } : { kind: 'waits_for_somebody', at, task, name }];
 }
 
 function isEnd(state: VisibleTaskState): state is 'completed' | 'failed' | 'cancelled' | 'skipped' {
   return hasEnded(state);
 }
 
-/** Also on a queue of our own worker: it gives back what there is nothing to run of. */
-export function waitsForSomebody({ isForPeople, seen }: TaskProgress, ownQueues: readonly string[]): boolean {
-  if (!isForPeople || seen === null || (seen.state !== 'ready' && seen.state !== 'scheduled')) return false;
-  return !seen.served || ownQueues.includes(seen.queue);
+/**
+ * The name of the task that somebody must complete: its own, or that of its first item. Also on a queue of our own
+ * worker, which gives back what there is nothing to run of.
+ */
+export function findForSomebody(
+  { name, isForPeople, seen }: TaskProgress,
+  ownQueues: readonly string[],
+): string | null {
+  if (!isForPeople || seen === null || (seen.served && !ownQueues.includes(seen.queue))) return null;
+  if (seen.state === 'ready' || seen.state === 'scheduled') return name;
+  return seen.waits_for === 'items' ? seen.item_name : null;
 }
 
 export function isUnserved({ isForPeople, seen }: TaskProgress, at: number): boolean {
@@ -129,21 +147,4 @@ export function isUnserved({ isForPeople, seen }: TaskProgress, at: number): boo
 
 export function isOver(progress: Progress): boolean {
   return hasProcessEnded(progress.state);
-}
-
-/** By the longest way from a task without needs. */
-function levelsOf(plan: Plan): number[] {
-  const levels = plan.tasks.map(() => 0);
-  const unmet = plan.tasks.map((task) => task.needs.length);
-  const ready = plan.tasks.flatMap((task, index) => (task.needs.length === 0 ? [index] : []));
-  // What becomes ready is added on the way and still visited.
-  for (const index of ready) {
-    for (const ordinal of plan.tasks[index]?.dependents ?? []) {
-      const dependent = ordinal - 1;
-      levels[dependent] = Math.max(levels[dependent] ?? 0, (levels[index] ?? 0) + 1);
-      unmet[dependent] = (unmet[dependent] ?? 0) - 1;
-      if (unmet[dependent] === 0) ready.push(dependent);
-    }
-  }
-  return levels;
 }

@@ -1,8 +1,12 @@
-/** Cancel: what waits ends at once, what runs is asked to stop; the process ends with the last of them. */
-import { type Database, inTransaction } from '../../database/connection.ts';
+/**
+ * Cancel: what waits ends at once, what runs is asked to stop; the process ends with the last of them, and with the
+ * clean-up tasks that run on a cancel. A pause holds nothing back any more: whatever is left is to end.
+ */
+import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
 import { recordEvent } from './events.ts';
-import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
+import { engineLine } from './inbox.ts';
+import { lockProcess, type MoveOptions, needsEngine, requireRevision } from './lock.ts';
 import { stopProcesses } from './stop.ts';
 
 export type CancelProcessResult =
@@ -30,9 +34,20 @@ export async function cancelProcess(
       [id],
     );
     await recordEvent(tx, { processId: id, event: 'cancel_requested', by: options.by });
-    hints = await stopProcesses(tx, { whole: [id] });
+    hints = await stopProcesses(tx, { whole: [id], withEngine: needsEngine(process) });
+    if (process.paused && needsEngine(process)) hints.push(...(await wakeThoughts(tx, id)));
     return { kind: 'cancelling' };
   });
   for (const hint of hints) db.hints.announce(hint);
   return result;
+}
+
+/** What an engine has postponed until the process is resumed is due: that will not be. */
+async function wakeThoughts(tx: Transaction, id: string): Promise<Hint[]> {
+  await tx.query(
+    `update skipjack.engine_items set available_at = clock_timestamp()
+     where process_id = $1 and available_at = 'infinity'`,
+    [id],
+  );
+  return [{ lines: [engineLine] }];
 }

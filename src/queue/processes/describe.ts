@@ -81,6 +81,9 @@ export async function describeTasks(
     }
     const filled = await fillExpressions(db, asks, {
       process: own.process,
+      item: place.item ?? null,
+      // What somebody said in place of the plan's input is no template.
+      input: place.input ?? null,
       find: (ordinal) => find(place, ordinal),
     });
     described.push('error' in filled ? filled : { ...own, ...filled });
@@ -131,7 +134,7 @@ async function readWritten(
     }
     return {
       spec: referSecrets(readSpec(planned?.spec ?? null)),
-      input: planned?.input ?? null,
+      input: place.input ? place.input.value : (planned?.input ?? null),
       process: processes.get(place.process_id) ?? null,
       needs: Object.fromEntries(own.filter((row) => small.has(row)).map((row) => [row.name, row.output])),
       large_needs: Object.fromEntries(own.filter((row) => !small.has(row)).map((row) => [row.name, row.id])),

@@ -7,13 +7,13 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Json } from '../../core/json.ts';
-import type { TaskError } from '../../core/task.ts';
+import type { Parking, TaskError } from '../../core/task.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
 import { settleLocked, toSettled } from '../settle.ts';
 import { announceSettled, type Settled } from '../settled.ts';
 import { recordEvent } from './events.ts';
-import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
+import { lockProcess, type MoveOptions, needsEngine, requireRevision } from './lock.ts';
 
 export type NamedOutcome = { kind: 'completed'; output: Json } | { kind: 'failed'; error: TaskError };
 
@@ -21,8 +21,10 @@ export type EndByNameResult =
   | { kind: 'ended'; taskId: string; repeated: boolean }
   | { kind: 'already_settled'; taskId: string; state: string }
   | { kind: 'already_claimed'; taskId: string; worker: string; leaseExpiresAt: string }
-  /** Its needs have not ended. */
+  /** Its needs have not ended; none: it is an item whose turn has not come. */
   | { kind: 'pending'; taskId: string; needs: string[] }
+  /** It is parked: what it waits for ends it, or makes it ready. */
+  | { kind: 'waiting'; taskId: string; waitsFor: Parking }
   | { kind: 'no_such_task'; names: string[] }
   | { kind: 'not_found' };
 
@@ -33,6 +35,7 @@ interface NamedTask {
   id: string;
   ordinal: number;
   state: string;
+  waits_for: Parking | null;
   worker: string | null;
   output: Json;
   error: TaskError | null;
@@ -59,6 +62,7 @@ export async function endTaskByName(
     if (task.state === 'pending')
       return { kind: 'pending', taskId, needs: await unmetNeeds(tx, processId, task) };
     if (task.state !== 'active') return { kind: 'already_settled', taskId, state: task.state };
+    if (task.waits_for !== null) return { kind: 'waiting', taskId, waitsFor: task.waits_for };
 
     const claimed = await claimFor(tx, taskId, worker);
     if (claimed.kind !== 'claimed') return { ...claimed, taskId };
@@ -68,15 +72,19 @@ export async function endTaskByName(
       taskId,
       by: options.by,
     });
-    const settled = await settleLocked(tx, [
-      {
-        ...outcome,
-        taskId,
-        processId: process.id,
-        claimNo: claimed.claimNo,
-        ...(outcome.kind === 'failed' ? { retry: false } : {}),
-      },
-    ]);
+    const settled = await settleLocked(
+      tx,
+      [
+        {
+          ...outcome,
+          taskId,
+          processId: process.id,
+          claimNo: claimed.claimNo,
+          ...(outcome.kind === 'failed' ? { retry: false } : {}),
+        },
+      ],
+      { withEngine: needsEngine(process) },
+    );
     if (settled.settled[0]?.state !== outcome.kind)
       throw new Error(`task ${taskId} was to be ${outcome.kind}, and is ${settled.settled[0]?.state}`);
     hints = settled.hints;
@@ -91,7 +99,7 @@ export async function endTaskByName(
 async function findTask(tx: Transaction, processId: string, name: string): Promise<NamedTask | null> {
   const ordinal = /^[1-9]\d{0,8}$/.test(name) ? Number(name) : null;
   const { rows } = await tx.query<NamedTask>(
-    `select id, ordinal, state, worker, output, error from skipjack.tasks
+    `select id, ordinal, state, waits_for, worker, output, error from skipjack.tasks
      where process_id = $1 and (name = $2 or ordinal = $3) order by name = $2 desc limit 1`,
     [processId, name, ordinal],
   );

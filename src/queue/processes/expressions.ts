@@ -4,11 +4,12 @@
  */
 import type { Json } from '../../core/json.ts';
 import type { TaskError } from '../../core/task.ts';
-import type { ProcessContext } from '../../core/task-source.ts';
+import type { ClaimedItem, ProcessContext } from '../../core/task-source.ts';
 import type { Database } from '../../database/connection.ts';
+import { FillFailure } from '../../expression/fill-failure.ts';
 import { ExpressionFailure } from '../../expression/limits.ts';
 import type { TaskMember } from '../../expression/node.ts';
-import { type FilledTask, FillFailure, fillTask, type TaskTemplate } from '../../expression/task-template.ts';
+import { type FilledTask, fillTask, type TaskTemplate } from '../../expression/task-template.ts';
 
 /** A task that an expression may ask for. */
 export interface AncestorRow {
@@ -30,13 +31,22 @@ export interface Asking {
   asks: Map<string, { ordinal: number; members: Set<TaskMember> }>;
 }
 
+/** What a task's expressions are filled with. */
+export interface ToFill {
+  process: ProcessContext | null;
+  item: ClaimedItem | null;
+  /** In place of the template's. */
+  input: { value: Json } | null;
+  find: (ordinal: number) => AncestorRow | undefined;
+}
+
 /** Of the outputs of one task's expressions that did not come along: they are held while it is filled. */
 const largeBytesMax = 16 * 1024 * 1024;
 
 export async function fillExpressions(
   db: Database,
   { template, asks }: Asking,
-  { process, find }: { process: ProcessContext | null; find: (ordinal: number) => AncestorRow | undefined },
+  { process, item, input: given, find }: ToFill,
 ): Promise<FilledTask | { error: TaskError }> {
   const outputs = new Map<string, Json>();
   let left = largeBytesMax;
@@ -62,8 +72,10 @@ export async function fillExpressions(
     throw new ExpressionFailure(message, 'limit');
   };
   const { id = '', definition = null, version = null, input = {} } = process ?? {};
+  const scope = { input, process: { id, definition, version }, task, ...(item ? { item } : {}) };
+  const asked = given ? { ...template, input: { kind: 'value' as const, value: given.value } } : template;
   try {
-    return fillTask(template, { input, process: { id, definition, version }, task }, { now: Date.now() });
+    return fillTask(asked, scope, { now: Date.now() });
   } catch (error) {
     if (!(error instanceof FillFailure)) throw error;
     return { error: { code: 'expression_failed', message: error.message, details: error.details } };

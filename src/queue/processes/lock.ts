@@ -15,19 +15,30 @@ export interface LockedProcess {
   revision: number;
   /** To the microsecond. */
   finished_at: string | null;
+  thinks: boolean;
+  finishes: boolean;
+  cleans_up: boolean;
 }
 
-export async function lockProcesses(tx: Transaction, ids: string[]): Promise<void> {
-  await tx.query('select from skipjack.processes where id = any ($1::uuid[]) order by id for no key update', [
-    ids,
-  ]);
+/** Answers those of which some moves are for an engine: so it is from their start on, whenever it is read. */
+export async function lockProcesses(tx: Transaction, ids: string[]): Promise<Set<string>> {
+  const { rows } = await tx.query<{ id: string; needs_engine: boolean }>(
+    `select id, thinks or finishes or cleans_up as needs_engine
+     from skipjack.processes where id = any ($1::uuid[]) order by id for no key update`,
+    [ids],
+  );
+  return new Set(rows.flatMap((row) => (row.needs_engine ? row.id : [])));
+}
+
+export function needsEngine(process: LockedProcess): boolean {
+  return process.thinks || process.finishes || process.cleans_up;
 }
 
 /** Locks one process and reads it as it is then. Null: there is none. */
 export async function lockProcess(tx: Transaction, id: string): Promise<LockedProcess | null> {
   await lockProcesses(tx, [id]);
   const { rows } = await tx.query<Omit<LockedProcess, 'revision'> & { revision: string }>(
-    `select id, state, paused, fail_fast, revision,
+    `select id, state, paused, fail_fast, revision, thinks, finishes, cleans_up,
        to_char(finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as finished_at
      from skipjack.processes where id = $1`,
     [id],

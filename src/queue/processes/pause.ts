@@ -1,6 +1,12 @@
-/** Pausing a process: none of its tasks is handed out until it is resumed; what runs goes on. */
+/**
+ * Pausing a process: none of its tasks is handed out until it is resumed; what runs goes on.
+ *
+ * No engine thinks about a paused process: it postpones what it finds in the inbox to infinity, and there the resume
+ * finds it. What was not due yet keeps its time.
+ */
 import { type Database, inTransaction } from '../../database/connection.ts';
 import { recordEvent } from './events.ts';
+import { engineLine } from './inbox.ts';
 import { lockItems, lockProcess, type MoveOptions, requireRevision } from './lock.ts';
 
 export type PauseProcessResult =
@@ -36,7 +42,14 @@ export async function setProcessPaused(
        select distinct queue, priority from held`,
       [id, paused],
     );
-    lines = paused ? [] : rows.map((row) => [row.queue, row.priority]);
+    if (paused) return { kind: 'done' };
+    const postponed = await tx.query(
+      `update skipjack.engine_items set available_at = clock_timestamp()
+       where process_id = $1 and available_at = 'infinity'`,
+      [id],
+    );
+    lines = rows.map((row) => [row.queue, row.priority]);
+    if (postponed.rowCount) lines.push(engineLine);
     return { kind: 'done' };
   });
   if (lines.length > 0) db.hints.announce({ lines, putBack: true });

@@ -49,7 +49,8 @@ export function createPlanCache(db: Database): PlanCache {
         found.set(id, plan);
         if (isTemplate(text)) templates.set(plan, new Map());
         if (kept.has(id)) continue;
-        const weight = text.length + weightOfExpressions * lettersOfExpressions(text);
+        const weight =
+          text.length + weightOfExpressions * (lettersOfExpressions(text) + lettersOfConditions(plan));
         kept.set(id, { plan, letters: weight });
         letters += weight;
       }
@@ -89,4 +90,9 @@ function lettersOfExpressions(text: string): number {
   let sum = 0;
   for (const [expression] of text.matchAll(/\$\{\{[^}]{0,4000}/g)) sum += expression.length;
   return sum;
+}
+
+/** They stand bare. */
+function lettersOfConditions({ tasks }: Plan): number {
+  return tasks.reduce((sum, { if: condition }) => sum + (condition?.length ?? 0), 0);
 }

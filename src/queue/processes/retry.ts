@@ -1,25 +1,44 @@
 /**
- * Retry: a failed process goes on from where it failed. Its failed tasks are active again with a new budget of
- * attempts and losses, what the failure had cancelled is pending again, their dead letters are marked. What has
- * completed, or failed under `continue_on_error`, stays. Replaying the dead letter of one of its tasks is this.
+ * Retry: a failed process goes on from where it failed. Its failed and cancelled tasks run again with a new budget
+ * of attempts and losses, and what follows from them is decided anew, clean-ups that ran included; their dead letters
+ * are marked. What else has completed, failed under `continue_on_error` or was skipped, stays. Replaying the dead
+ * letter of one of its tasks is this.
+ *
+ * A process that a task waits for is retried with the process of that task, from the top: the task would hear
+ * nothing of it otherwise. One for which `on_failure` started another is over: what it had done was put right.
  *
  * Claim numbers go on from where they were, so that no token of the earlier life fits the new one. Under the
  * lock: of two at once one wins, the other finds the process running.
  */
+import type { Json } from '../../core/json.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
 import { recordEvent } from './events.ts';
 import { lockProcess, type MoveOptions, requireRevision } from './lock.ts';
+import { changeInputs, findChanges, type InputProblem } from './retry-inputs.ts';
+import { readFailed, reviveProcess } from './revive.ts';
 
 export type RetryProcessResult =
   | { kind: 'retried'; tasks: string[] }
   | { kind: 'not_failed'; state: string }
+  /** A task waits for it, or waits for its end alone: the process to retry is the one at the top. */
+  | { kind: 'has_parent'; rootId: string }
+  /** Its `on_failure` has started this one. */
+  | { kind: 'compensated'; failureProcessId: string }
+  | { kind: 'invalid_inputs'; problems: InputProblem[] }
   | { kind: 'not_found' };
+
+export interface RetryOptions extends MoveOptions {
+  /** What failed tasks get in place of the input of the definition, by their names; also in later tries. */
+  inputs?: Record<string, Json> | undefined;
+  /** The engine, at a thought `retry`: its parent is being retried. */
+  withParent?: boolean;
+}
 
 export async function retryProcess(
   db: Database,
   id: string,
-  options: MoveOptions = {},
+  options: RetryOptions = {},
 ): Promise<RetryProcessResult> {
   const { result, hints } = await inTransaction(db, (tx) => retryLocking(tx, id, options));
   for (const hint of hints) db.hints.announce(hint);
@@ -30,63 +49,70 @@ export async function retryProcess(
 export async function retryLocking(
   tx: Transaction,
   id: string,
-  options: MoveOptions = {},
+  options: RetryOptions = {},
 ): Promise<{ result: RetryProcessResult; hints: Hint[] }> {
+  const refused = (result: RetryProcessResult) => ({ result, hints: [] });
   const process = await lockProcess(tx, id);
-  if (!process) return { result: { kind: 'not_found' }, hints: [] };
+  if (!process) return refused({ kind: 'not_found' });
   requireRevision(process, options);
-  if (process.state !== 'failed') return { result: { kind: 'not_failed', state: process.state }, hints: [] };
+  if (process.state !== 'failed') return refused({ kind: 'not_failed', state: process.state });
+  const ties = await readTies(tx, id);
+  if (ties.root_id !== id && !(options.withParent && ties.goes_on))
+    return refused({ kind: 'has_parent', rootId: ties.root_id });
+  if (ties.failure_process_id !== null)
+    return refused({ kind: 'compensated', failureProcessId: ties.failure_process_id });
 
-  const { rows } = await tx.query<{ name: string }>(
-    `select name from skipjack.tasks
-     where process_id = $1 and state = 'failed' and not continue_on_error order by ordinal`,
-    [id],
-  );
-  const failed = rows.map((row) => row.name);
+  const inputs = Object.entries(options.inputs ?? {});
+  const { changes, problems } =
+    inputs.length > 0 ? await findChanges(tx, id, inputs) : { changes: [], problems: [] };
+  if (problems.length > 0) return refused({ kind: 'invalid_inputs', problems });
+
+  const failed = await readFailed(tx, id);
   await recordEvent(tx, {
     processId: id,
     event: 'retried',
     by: options.by,
-    details: { failed: failed.slice(0, 100), failed_at: process.finished_at },
+    details: {
+      failed: failed.slice(0, 100),
+      failed_at: process.finished_at,
+      ...(inputs.length > 0 ? { inputs: inputs.map(([name]) => name).slice(0, 100) } : {}),
+    },
   });
-  const revived = await tx.query<{ queue: string; priority: number }>(
-    `with clock as materialized (
-       select clock_timestamp() as at
-     ), again as materialized (
-       select id, ordinal, dependents, state = 'failed' as failed
-       from skipjack.tasks
-       where process_id = $1 and (state = 'cancelled' or (state = 'failed' and not continue_on_error))
-     ), waiting as materialized (
-       select dependent.ordinal, count(*)::integer as unmet
-       from again cross join lateral unnest(again.dependents) as dependent (ordinal)
-       group by dependent.ordinal
-     ), marked as (
-       update skipjack.dead_letters as letter set replayed_at = clock.at, replays = replays + 1
-       from again cross join clock
-       where letter.task_id = again.id and again.failed and letter.replayed_at is null
-     ), revived as (
-       update skipjack.tasks as task set
-         state = case when waiting.unmet is null then 'active' else 'pending' end, unmet = coalesce(waiting.unmet, 0),
-         failures = 0, losses = 0, worker = null, started_at = null, finished_at = null,
-         wait_ms = null, run_ms = null, cpu_ms = null, memory_peak_bytes = null, exit_code = null, output = null,
-         error = null
-       from again
-       left join waiting on waiting.ordinal = again.ordinal
-       where task.id = again.id
-       returning task.id, task.queue, task.priority, task.claim_no, task.timeout_ms, task.state
-     ), queued as (
-       insert into skipjack.queue_items (task_id, process_id, queue, priority, available_at, claim_no, timeout_ms)
-       select id, $1, queue, priority, clock.at, claim_no, timeout_ms
-       from revived cross join clock
-       where state = 'active'
-     ), reopened as (
-       update skipjack.processes set state = 'running', paused = false, finished_at = null, revision = revision + 1,
-         unfinished = (select count(*) from again)
-       where id = $1
+  const { lines } = await reviveProcess(tx, id);
+  if (changes.length > 0) await changeInputs(tx, changes);
+  return { result: { kind: 'retried', tasks: failed }, hints: [{ lines, putBack: true }] };
+}
+
+interface Ties {
+  /** Who is at the top of those that wait for it, itself if nobody does. An ancestor that was deleted waits no more. */
+  root_id: string;
+  /** Its parent waits for more than its end. One that is stopped later than this tells it to cancel. */
+  goes_on: boolean;
+  failure_process_id: string | null;
+}
+
+async function readTies(tx: Transaction, id: string): Promise<Ties> {
+  const { rows } = await tx.query<Ties>(
+    `with recursive chain as (
+       select id, case when not detached then parent_process_id end as parent_id, 0 as height
+       from skipjack.processes where id = $1
+       union all
+       select parent.id, case when not parent.detached then parent.parent_process_id end, chain.height + 1
+       from chain join skipjack.processes as parent on parent.id = chain.parent_id
      )
-     select distinct queue, priority from revived where state = 'active'`,
+     select (select id from chain order by height desc limit 1) as root_id,
+       exists (
+         select
+         from skipjack.processes as child
+         cross join lateral (select * from skipjack.tasks where id = child.parent_task_id limit 1) as task
+         cross join lateral (select * from skipjack.processes where id = task.process_id limit 1) as parent
+         where child.id = $1 and task.waits_for = 'process' and case parent.state
+           when 'cancelling' then task.runs_on_cancel
+           when 'failing' then task.runs_on_failure or not parent.fail_fast
+           else true end
+       ) as goes_on,
+       (select failure_process_id from skipjack.process_results where process_id = $1) as failure_process_id`,
     [id],
   );
-  const lines = revived.rows.map((row): [string, number] => [row.queue, row.priority]);
-  return { result: { kind: 'retried', tasks: failed }, hints: [{ lines, putBack: true }] };
+  return rows[0] ?? { root_id: id, goes_on: false, failure_process_id: null };
 }

@@ -1,12 +1,18 @@
 /**
  * Stop: ends what will not run any more in processes that the caller has locked: tasks that wait are cancelled,
- * running ones are asked to stop and keep their process from ending until they have.
+ * running ones are asked to stop and keep their process from ending until they have. Clean-up tasks of the kind that
+ * a process runs as it stops are spared.
  *
  * First the items are locked, in the order of their ids, as settle locks them; then, in the next statement, it is
  * decided which of them are claimed: one that was being claimed meanwhile is seen as it is.
+ *
+ * A parked task is not held by anybody, so it ends here, and with it what would have woken it. One that waits for a
+ * process which it has started goes on waiting: that process is told to cancel, and the engine that ends it ends the
+ * task. It is told by a row in its inbox; its lock is not ours to take any more.
  */
 import type { Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
+import { engineLine } from './inbox.ts';
 import { lockItems } from './lock.ts';
 
 /** Answers the hints to give after the commit. */
@@ -15,32 +21,81 @@ export async function stopProcesses(
   {
     whole,
     behindFailures = [],
+    withEngine = true,
   }: {
-    /** Processes of which nothing more may start. */
+    /** Processes of which nothing more may start but clean-ups. */
     whole: string[];
     /** Processes that go on, but for what needs, however remotely, a task that failed for good. */
     behindFailures?: string[];
+    /** False: none of them needs an engine (`lockProcesses`), and the statements are shorter. */
+    withEngine?: boolean;
   },
 ): Promise<Hint[]> {
   return [
-    ...(whole.length > 0 ? await stopWhole(tx, whole) : []),
-    ...(behindFailures.length > 0 ? await cancelBehindFailures(tx, behindFailures) : []),
+    ...(whole.length > 0 ? await stopWhole(tx, whole, withEngine) : []),
+    ...(behindFailures.length > 0 ? await cancelBehindFailures(tx, behindFailures, withEngine) : []),
   ];
+}
+
+/** The items of an `each` of which too many have failed. The rest of the process goes on. */
+export async function stopItems(
+  tx: Transaction,
+  { processId, ordinal }: { processId: string; ordinal: number },
+): Promise<Hint[]> {
+  const items = `select task.id, task.process_id, task.state, task.waits_for, task.item_of
+       from skipjack.item_lists as list
+       cross join lateral (
+         select * from skipjack.tasks
+         where process_id = list.process_id and ordinal between list.first_ordinal and list.last_ordinal
+           and state in ('pending', 'active')
+         offset 0
+       ) as task
+       where list.process_id = any ($1::uuid[]) and list.ordinal = $2`;
+  await tx.query(
+    `select
+     from (select id from (${items}) as item where state = 'active' order by id) as task
+     cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
+    [[processId], ordinal],
+  );
+  return stop(tx, items, [[processId], ordinal], true);
+}
+
+async function stopWhole(tx: Transaction, ids: string[], withEngine: boolean): Promise<Hint[]> {
+  await lockItems(tx, ids);
+  if (!withEngine) {
+    const live = `select id, process_id, state, waits_for from skipjack.tasks
+       where process_id = any ($1::uuid[]) and state in ('pending', 'active')`;
+    return stop(tx, live, [ids], false);
+  }
+  return stop(
+    tx,
+    `select task.id, task.process_id, task.state, task.waits_for, task.item_of
+       from unnest($1::uuid[]) as wanted (id)
+       cross join lateral (select state from skipjack.processes where id = wanted.id limit 1) as process
+       cross join lateral (
+         select * from skipjack.tasks where process_id = wanted.id and state in ('pending', 'active') offset 0
+       ) as task
+       where not case when process.state = 'cancelling' then task.runs_on_cancel else task.runs_on_failure end`,
+    [ids],
+    true,
+  );
 }
 
 interface Stopped {
   workers: string[] | null;
   ended_tasks: string[] | null;
   ended_processes: string[] | null;
+  posted: boolean;
+  lines: [string, number][] | null;
 }
 
-async function stopWhole(tx: Transaction, ids: string[]): Promise<Hint[]> {
-  await lockItems(tx, ids);
+/** Ends the unended tasks that `live` selects; their items are locked. `$1` are ids of processes. */
+async function stop(tx: Transaction, live: string, values: unknown[], withEngine: boolean): Promise<Hint[]> {
   const { rows } = await tx.query<Stopped>(
     `with clock as materialized (
        select clock_timestamp() as at
      ), live as materialized (
-       select id, process_id, state from skipjack.tasks where process_id = any ($1::uuid[]) and state in ('pending', 'active')
+       ${live}
      ), waiting as (
        delete from skipjack.queue_items as item
        where item.task_id = any (array(select id from live)) and item.worker is null
@@ -50,49 +105,72 @@ async function stopWhole(tx: Transaction, ids: string[]): Promise<Hint[]> {
        where item.task_id = any (array(select id from live)) and item.worker is not null
        returning item.worker
      ), ended as (
-       update skipjack.tasks as task set state = 'cancelled', finished_at = clock.at,
+       update skipjack.tasks as task set state = 'cancelled', finished_at = clock.at, waits_for = null,
          claim_no = coalesce(waiting.claim_no, task.claim_no), failures = coalesce(waiting.failures, task.failures),
          losses = coalesce(waiting.losses, task.losses)
        from live
        left join waiting on waiting.task_id = live.id
        cross join clock
-       where task.id = live.id and (live.state = 'pending' or waiting.task_id is not null)
-       returning task.id, task.process_id, waiting.awaited
-     ), ${countDown}
+       where task.id = live.id
+         and (live.state = 'pending' or waiting.task_id is not null or live.waits_for <> 'process')
+       returning task.id, task.process_id, task.item_of, live.waits_for, waiting.awaited
+     ), ${withEngine ? `${wakeOthers}, ` : ''}${countDown(withEngine)}
      select (select array_agg(distinct worker) from flagged) as workers, ${endedTasks} as ended_tasks,
-       (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes`,
-    [ids],
+       (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes,
+       ${
+         withEngine
+           ? `exists (select from told) or exists (select from posted) as posted,
+       (select jsonb_agg(distinct jsonb_build_array(queue, priority)) from released) as lines`
+           : 'false as posted, null::jsonb as lines'
+       }`,
+    values,
   );
   return hintsOf(rows[0]);
 }
 
 /** All of them are pending: a need that failed never counts as met. */
-async function cancelBehindFailures(tx: Transaction, ids: string[]): Promise<Hint[]> {
+async function cancelBehindFailures(tx: Transaction, ids: string[], withEngine: boolean): Promise<Hint[]> {
   const { rows } = await tx.query<Stopped>(
     `with recursive clock as materialized (
        select clock_timestamp() as at
      ), behind as (
-       select task.process_id, dependent.ordinal
-       from skipjack.tasks as task
-       cross join lateral unnest(task.dependents) as dependent (ordinal)
-       -- Behind failures of before nothing is pending any more, so the walk begins at the new ones.
-       join skipjack.tasks as next on next.process_id = task.process_id and next.ordinal = dependent.ordinal
-       where task.process_id = any ($1::uuid[]) and task.state = 'failed' and not task.continue_on_error
-         and next.state = 'pending'
+       select failed.process_id, dependent.ordinal
+       from unnest($1::uuid[]) as wanted (id)
+       cross join lateral (
+         select process_id, dependents from skipjack.tasks
+         where process_id = wanted.id and state = 'failed' and not continue_on_error offset 0
+       ) as failed
+       cross join lateral unnest(failed.dependents) as dependent (ordinal)
+       -- Behind failures of before only clean-ups are pending, so the walk begins at the new ones.
+       cross join lateral (
+         select from skipjack.tasks
+         where process_id = failed.process_id and ordinal = dependent.ordinal and state = 'pending' limit 1
+       ) as next
        union
        select behind.process_id, dependent.ordinal
        from behind
-       join skipjack.tasks as task on task.process_id = behind.process_id and task.ordinal = behind.ordinal
+       cross join lateral (
+         select dependents from skipjack.tasks where process_id = behind.process_id and ordinal = behind.ordinal limit 1
+       ) as task
        cross join lateral unnest(task.dependents) as dependent (ordinal)
+     ), waiting as materialized (
+       select task.place
+       from behind
+       cross join lateral (
+         select ctid as place from skipjack.tasks
+         where process_id = behind.process_id and ordinal = behind.ordinal and state = 'pending' and not runs_on_failure
+         limit 1
+       ) as task
      ), ended as (
        update skipjack.tasks as task set state = 'cancelled', finished_at = clock.at
-       from behind
+       from waiting
        cross join clock
-       where task.process_id = behind.process_id and task.ordinal = behind.ordinal and task.state = 'pending'
-       returning task.id, task.process_id, null::boolean as awaited
-     ), ${countDown}
+       where task.ctid = waiting.place
+       returning task.id, task.process_id, task.item_of, null::boolean as awaited
+     ), ${countDown(withEngine)}
      select null::text[] as workers, ${endedTasks} as ended_tasks,
-       (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes`,
+       (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes,
+       ${withEngine ? 'exists (select from posted)' : 'false'} as posted, null::jsonb as lines`,
     [ids],
   );
   return hintsOf(rows[0]);
@@ -103,19 +181,102 @@ const endedTasks = `(
        from ended join skipjack.processes as process on process.id = ended.process_id
        where ended.awaited or process.tasks_awaited)`;
 
-const countDown = `counted as materialized (
+/**
+ * What would have woken parked tasks that are `ended`. One that is being sent an event, perhaps in a long transaction of a
+ * stranger's, is not waited for: its sender deletes what waits, or whoever sends the next.
+ */
+export const forgetEnded = `forgotten as (
+       delete from skipjack.engine_items
+       where process_id = any (array(select distinct process_id from ended where waits_for is not null))
+         and task_id in (select id from ended where waits_for is not null)
+     ), nobody_waits as (
+       delete from skipjack.event_waits
+       where task_id = any (array(
+         select wait.task_id
+         from (select id from ended where waits_for = 'event' order by id) as parked
+         cross join lateral (
+           select task_id from skipjack.event_waits where task_id = parked.id limit 1 for update skip locked
+         ) as wait))
+     )`;
+
+/** What was to wake those that have `ended`, and who else is to hear of it. */
+const wakeOthers = `${forgetEnded}, children as materialized (
+       select child.id, child.parent_task_id
+       from skipjack.processes as child
+       where child.parent_process_id = any (array(select distinct process_id from live where waits_for = 'process'))
+         -- A failed one may be on its way back: what finds it ended passes it over.
+         and not child.detached and child.state in ('running', 'failing', 'failed')
+     ), told as (
+       insert into skipjack.engine_items (process_id, kind, available_at)
+       select children.id, 'cancel', clock.at
+       from live join children on children.parent_task_id = live.id cross join clock
+       where live.waits_for = 'process'
+       returning process_id
+     ), released as (
+       -- Of a process that is being cancelled a pause holds nothing back any more.
+       update skipjack.queue_items as item set held = false
+       where item.held and item.task_id = any (array(
+         select task.id
+         from unnest($1::uuid[]) as wanted (id)
+         cross join lateral (
+           select * from skipjack.processes where id = wanted.id and paused and cleans_up and state = 'cancelling' limit 1
+         ) as process
+         cross join lateral (
+           select id from skipjack.tasks
+           where process_id = process.id and state = 'active' and waits_for is null and runs_on_cancel offset 0
+         ) as task))
+       returning item.queue, item.priority
+     )`;
+
+/** Those whose tasks have `ended` count down. */
+function countDown(withEngine: boolean): string {
+  return `counted as materialized (
        select process_id, count(*)::integer as ended from ended group by process_id
      ), counted_down as (
        update skipjack.processes as process set
          unfinished = process.unfinished - counted.ended,
          revision = process.revision + 1,
-         state = case when process.unfinished > counted.ended then process.state
+         state = case when process.unfinished > counted.ended or process.finishes then process.state
            when process.state = 'cancelling' then 'cancelled' else 'failed' end,
-         finished_at = case when process.unfinished = counted.ended then clock.at end
+         finished_at = case when process.unfinished = counted.ended and not process.finishes then clock.at end
        from counted
        cross join clock
        where process.id = counted.process_id
-       returning process.id, process.awaited, process.unfinished
+       returning process.id, process.awaited and not process.finishes as awaited, process.unfinished, process.finishes
+     )${withEngine ? tellEngine : ''}`;
+}
+
+/** Lists of items count down, too, and an engine is told what of the processes `$1` is left for it. */
+const tellEngine = `, counted_items as (
+       update skipjack.item_lists as list set unended = list.unended - items.ended
+       from (select process_id, item_of, count(*)::integer as ended from ended where item_of is not null group by 1, 2) as items
+       where list.process_id = items.process_id and list.ordinal = items.item_of
+       returning list.process_id, list.task_id, list.unended
+     ), posted as (
+       insert into skipjack.engine_items (process_id, task_id, kind, available_at)
+       select thought.process_id, thought.task_id, thought.kind, clock.at
+       from (
+         select id as process_id, null::uuid as task_id, 'finish' as kind from counted_down where unfinished = 0 and finishes
+         union all
+         -- Where its whole process stops, the task has ended with its items.
+         select process_id, task_id, 'items'
+         from counted_items
+         where unended = 0 and not exists (select from ended where ended.id = counted_items.task_id)
+           and exists (select from skipjack.tasks as task where task.id = counted_items.task_id and task.waits_for = 'items')
+         union all
+         select process.id, null, 'cleanup'
+         from unnest($1::uuid[]) as wanted (id)
+         cross join lateral (select * from skipjack.processes where id = wanted.id limit 1) as process
+         left join counted on counted.process_id = process.id
+         where process.cleans_up and process.state in ('failing', 'cancelling') and process.unfinished > coalesce(counted.ended, 0)
+           and not exists (
+             select from skipjack.engine_items as known where known.process_id = process.id and known.kind = 'cleanup')
+       ) as thought
+       cross join clock
+       returning process_id
+     ), cleared as (
+       delete from skipjack.engine_items
+       where process_id = any (array(select id from counted_down where unfinished = 0 and not finishes)) and task_id is null
      )`;
 
 function hintsOf(stopped: Stopped | undefined): Hint[] {
@@ -123,5 +284,7 @@ function hintsOf(stopped: Stopped | undefined): Hint[] {
   return [
     ...(stopped?.workers ? [{ workers: stopped.workers }] : []),
     ...(ended.length > 0 ? [{ ended }] : []),
+    ...(stopped?.posted ? [{ lines: [engineLine] }] : []),
+    ...(stopped?.lines ? [{ lines: stopped.lines, putBack: true }] : []),
   ];
 }

@@ -1,0 +1,28 @@
+/** There is no such definition: what may have been meant. */
+import { SkipjackError } from '../core/errors.ts';
+import type { Database } from '../database/connection.ts';
+import { Suggester } from '../definition/suggest.ts';
+import { listDefinitionNames } from './read-definitions.ts';
+
+export async function noSuchDefinition(
+  db: Database,
+  name: string,
+  version: number | null = null,
+): Promise<SkipjackError> {
+  const names = await listDefinitionNames(db);
+  if (version !== null && names.includes(name))
+    return new SkipjackError('not_found', `The definition "${name}" has no version ${version}.`);
+  const meant = new Suggester().nearest(name, names);
+  const advice = /\.(ya?ml|json)$/i.test(name)
+    ? `A file is started by { file: ${JSON.stringify(name)} }.`
+    : meant === undefined
+      ? describePublished(names)
+      : `Did you mean "${meant}"?`;
+  return new SkipjackError('not_found', `There is no definition "${name}". ${advice}`);
+}
+
+function describePublished(names: string[]): string {
+  if (names.length === 0) return 'None is published yet.';
+  const shown = names.slice(0, 10).map((name) => `"${name}"`);
+  return `Published are ${shown.join(', ')}${names.length > shown.length ? ' and more' : ''}.`;
+}

@@ -1,0 +1,70 @@
+/**
+ * A row of the inbox that cannot be thought about: it throws, again and again, for a bug of ours or for data that
+ * nothing can be done with. The third time ends what it is about, so that nothing waits for ever.
+ */
+import type { Plan } from '../../core/plan.ts';
+import { hasProcessEnded } from '../../core/process.ts';
+import type { TaskError } from '../../core/task.ts';
+import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
+import { isConnectionFault } from '../../database/faults.ts';
+import type { Hint } from '../../database/hints.ts';
+import { countThrow, dropThoughts } from '../../queue/processes/due-thoughts.ts';
+import { endTasks } from '../../queue/processes/end-tasks.ts';
+import { lockProcesses } from '../../queue/processes/lock.ts';
+import { type ProcessStanding, readStandings } from '../../queue/processes/read-standing.ts';
+import { noActs } from './acts.ts';
+import { finishFailed } from './finish.ts';
+import { failProcesses } from './stops.ts';
+
+const throwsMax = 3;
+
+/** Counts first, by itself: what ends the task may throw as well. Answers the hints to give. */
+export async function giveUpOn(
+  db: Database,
+  {
+    rowId,
+    plans,
+    error: thrown,
+    onError,
+  }: { rowId: string; plans: Map<string, Plan>; error: unknown; onError: (error: unknown) => void },
+): Promise<Hint[]> {
+  const row = await countThrow(db, rowId);
+  if (row === null || row.failures < throwsMax) return [];
+  const error: TaskError = {
+    code: 'engine_failed',
+    message: `The engine could not think about it (${row.kind}): ${say(thrown)}`,
+  };
+  try {
+    return await inTransaction(db, async (tx) => {
+      await lockProcesses(tx, [row.process_id]);
+      const [process] = await readStandings(tx, [row.process_id]);
+      if (!process || hasProcessEnded(process.state)) return [];
+      const { task_id: taskId, process_id: processId } = row;
+      await dropThoughts(tx, [rowId]);
+      if (taskId === null) return endOrFail(tx, { process, plans, error });
+      return endTasks(tx, [{ taskId, processId, state: 'failed', error }]);
+    });
+  } catch (again) {
+    if (isConnectionFault(again)) throw again;
+    onError(again);
+    return [];
+  }
+}
+
+async function endOrFail(
+  tx: Transaction,
+  { process, plans, error }: { process: ProcessStanding; plans: Map<string, Plan>; error: TaskError },
+): Promise<Hint[]> {
+  if (process.unfinished > 0) return (await failProcesses(tx, [{ processId: process.id, error }])).hints;
+  const turn = { ids: [process.id], plans, only: null, endsAt: 0, hints: [] };
+  const processes = new Map([[process.id, process]]);
+  await finishFailed({ tx, turn, processes, acts: noActs() }, process, error);
+  return turn.hints;
+}
+
+const saidLettersMax = 300;
+
+function say(thrown: unknown): string {
+  const text = thrown instanceof Error ? thrown.message || thrown.name : String(thrown);
+  return text.slice(0, saidLettersMax).replaceAll('\u0000', '\ufffd').toWellFormed();
+}

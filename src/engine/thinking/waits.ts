@@ -1,0 +1,87 @@
+/** Tasks that wait for an event, and what comes first: the event, or the time it may take. */
+import { withJitter } from '../../core/backoff.ts';
+import { crashPoint } from '../../core/crash-point.ts';
+import type { Json } from '../../core/json.ts';
+import { putOffThoughts } from '../../queue/processes/due-thoughts.ts';
+import {
+  type EventName,
+  giveUpWaits,
+  readKeptEvents,
+  readPayloads,
+  takeEvents,
+  tryLockEvents,
+} from '../../queue/processes/event-waits.ts';
+import type { Round, TaskThought } from './context.ts';
+
+export interface EventWait extends EventName {
+  row: TaskThought;
+  timeoutMs: number | null;
+}
+
+/** After which a lock is tried again that was not free. */
+const lockedMs = 100;
+
+/** Under the locks of the events: one is found here, or finds who waits for it. */
+export async function awaitEvents({ tx, acts }: Round, waits: EventWait[]): Promise<void> {
+  const locked = await tryLockEvents(tx, waits);
+  crashPoint('engine_events_locked');
+  const free = waits.filter((wait) => locked.some((each) => isSame(each, wait)));
+  const kept = free.length > 0 ? await readKeptEvents(tx, free) : [];
+  const taken = new Set<string>();
+  for (const { row, name, key, timeoutMs } of free) {
+    const { id, process_id: processId, task_id: taskId } = row;
+    acts.done.push(id);
+    const event = kept.find((each) => isSame(each, { name, key }) && !taken.has(each.id));
+    if (event) {
+      taken.add(event.id);
+      acts.ends.push({ taskId, processId, state: 'completed', output: event.payload });
+      continue;
+    }
+    acts.parks.push({ taskId, waitsFor: 'event' });
+    acts.waits.push({ taskId, processId, name, key });
+    if (timeoutMs !== null) acts.posts.push({ processId, taskId, kind: 'timer', delayMs: timeoutMs });
+  }
+  if (taken.size > 0) await takeEvents(tx, [...taken]);
+  crashPoint('engine_events_taken');
+  const left = waits.filter((wait) => !free.includes(wait)).map(({ row }) => row.id);
+  if (left.length > 0) await putOffThoughts(tx, left, withJitter(lockedMs));
+  acts.putOff += left.length;
+}
+
+function isSame(one: EventName, other: EventName): boolean {
+  return one.name === other.name && one.key === other.key;
+}
+
+/** The time has passed that they wait at most. */
+export async function timeOutWaits({ tx, acts }: Round, rows: TaskThought[]): Promise<void> {
+  const { givenUp, locked } = await giveUpWaits(
+    tx,
+    rows.map((row) => row.task_id),
+  );
+  // It is being sent its event, if that is not rolled back.
+  const left = rows.filter((row) => locked.has(row.task_id)).map(({ id }) => id);
+  if (left.length > 0) await putOffThoughts(tx, left, withJitter(lockedMs));
+  acts.putOff += left.length;
+  for (const { id, process_id: processId, task_id: taskId } of rows) {
+    if (locked.has(taskId)) continue;
+    acts.done.push(id);
+    if (!givenUp.has(taskId)) continue;
+    const message = 'The event did not come in time.';
+    acts.ends.push({ taskId, processId, state: 'failed', error: { code: 'event_timeout', message } });
+  }
+}
+
+/** Their events have come. */
+export async function takeUpEvents({ tx, acts }: Round, rows: TaskThought[]): Promise<void> {
+  const payloads = await readPayloads(tx, rows.map(eventIdOf));
+  for (const row of rows) {
+    const { id, process_id: processId, task_id: taskId } = row;
+    acts.done.push(id);
+    acts.ends.push({ taskId, processId, state: 'completed', output: payloads.get(eventIdOf(row)) ?? null });
+  }
+}
+
+function eventIdOf({ details }: { details: Json }): string {
+  const { event_id: id } = details as { event_id: string };
+  return id;
+}
