@@ -136,7 +136,7 @@ export type {
   Sidecar,
   Spec,
 } from './core/spec.ts';
-export type { NewTask, RetryPolicy, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
+export type { NewTask, RetryOn, RetryPolicy, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
 /**
  * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
  *

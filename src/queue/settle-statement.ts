@@ -89,16 +89,28 @@ with clock as materialized (
   cross join lateral (select * from skipjack.tasks as task where task.id = mine.task_id limit 1) as task
   ${standing}
 ), judged as materialized (
-  select counted.*,
+  select counted.*, coming.retry_at, coming.until,
     case
       when outcome = 'completed' then 'completed'
       when cancel_requested or stopping then 'cancelled'
       when counts_as = 'released' then 'again'
       when counts_as = 'lost' then case when losses + 1 >= ${lossesMax} then 'lost_too_often' else 'again' end
-      when retry_wanted and failures + 1 < attempts_max then 'retry'
+      when retry_wanted and failures + 1 < attempts_max and coming.wanted and coalesce(retry_at <= until, true) then 'retry'
       else 'failed'
     end as alone
   from counted
+  cross join clock
+  cross join lateral (
+    select
+      -- Drawn once: what is judged is what is waited.
+      case when counts_as in ('failed', 'timed_out')
+        then clock.at + skipjack.retry_delay_ms(retry, failures + 1) * interval '1 millisecond' end as retry_at,
+      case when counts_as in ('failed', 'timed_out', 'lost') and retry ? 'within_ms' then coalesce(retry_until,
+        coalesce(started_at, claimed_at) + (retry ->> 'within_ms')::bigint * interval '1 millisecond') end as until,
+      coalesce(not retry ? 'on' or retry #> '{on,exit_codes}' @> to_jsonb(exit_code)
+        or retry #> '{on,codes}' ? (error ->> 'code')
+        or (counts_as = 'timed_out' and retry #> '{on,codes}' ? 'timed_out'), false) as wanted
+  ) as coming
 ), ordered as materialized (
   select judged.*, ${verdict} as verdict
   from judged
@@ -119,7 +131,7 @@ with clock as materialized (
     end as attempt_error,
     -- Its old place in the line, but not before a pause that was asked for.
     case verdict
-      when 'retry' then clock.at + skipjack.retry_delay_ms(retry, failures + 1) * interval '1 millisecond'
+      when 'retry' then retry_at
       else greatest(available_at, clock.at + delay_ms * interval '1 millisecond')
     end as next_try_at,
     greatest(0, floor(extract(epoch from claimed_at - available_at) * 1000))::bigint as waited_ms,
@@ -134,7 +146,8 @@ with clock as materialized (
     overdue = false, progress = null,
     failures = item.failures + explained.failed_once,
     losses = item.losses + explained.lost_once,
-    available_at = explained.next_try_at
+    available_at = explained.next_try_at,
+    retry_until = coalesce(item.retry_until, explained.until)
   from explained
   where item.task_id = explained.task_id
     and item.task_id = any (array(select task_id from explained where state = 'active'))

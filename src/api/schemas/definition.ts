@@ -4,7 +4,7 @@ import { inputTypes } from '../../core/plan.ts';
 import type { Spec } from '../../core/spec.ts';
 import { jsonSchema } from '../../core/task-input.ts';
 import { problemPartSchema } from './problem.ts';
-import { idSchema, momentSchema } from './task.ts';
+import { idSchema, momentSchema, retryOnSchema } from './task.ts';
 
 export const definitionNameSchema = z.string().min(1).max(200).meta({ example: 'loan-application' });
 
@@ -51,6 +51,8 @@ const plannedTaskSchema = z
         delay_ms: z.number(),
         max_delay_ms: z.number(),
         jitter: z.boolean(),
+        on: retryOnSchema.optional(),
+        within_ms: z.number().optional(),
       })
       .nullable(),
     timeout_ms: z.number().nullable(),
