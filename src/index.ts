@@ -136,7 +136,7 @@ export type {
   Sidecar,
   Spec,
 } from './core/spec.ts';
-export type { NewTask, RetryPolicy, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
+export type { NewTask, RetryOn, RetryPolicy, TaskError, TaskState, VisibleTaskState } from './core/task.ts';
 /**
  * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
  *
@@ -200,8 +200,10 @@ export { formatProblem } from './definition/format-problem.ts';
  */
 export { type ParsedDefinition, parseDefinition } from './definition/parse-definition.ts';
 export type { DefinitionProblem } from './definition/problem.ts';
+export type { PlacedReference } from './definition/referred.ts';
 export type { DefinitionSource } from './engine/check-definition.ts';
 export type { GivenError } from './engine/check-outcome.ts';
+export type { DefinitionDiff } from './engine/diff-definition.ts';
 /**
  * Definitions and processes, in your own OS process: publish, start, and do what TunaCorn calls working with tasks.
  *
@@ -228,7 +230,29 @@ export type { GivenError } from './engine/check-outcome.ts';
  */
 export { Engine, type EngineOptions, type StartOptions, type ToStart } from './engine/engine.ts';
 export type { ActiveTask, ProcessHandle } from './engine/process-handle.ts';
+export type { DefinitionSummary } from './engine/read-definitions.ts';
 export type { ProcessView } from './engine/read-processes.ts';
+export type { EventToSend, SentEvent } from './engine/send-event.ts';
+/**
+ * Thinks about processes, until `stop()`: conditions, items, sub-processes, times, events, ends. Whoever runs the
+ * upkeep runs this too; a server, `dev`, `run` and a worker over the database do. Any number may.
+ *
+ * @example
+ * import { Engine, startThinking } from 'skipjack';
+ *
+ * const engine = new Engine({ url: process.env.DATABASE_URL });
+ * const thinking = startThinking(engine.queue, { onError: (error) => console.error(error) });
+ * const nap = await engine.startProcess({ source: 'tasks: [{ name: Nap, sleep: 10ms }]\noutput: rested' });
+ * const { state, output } = await nap.waitForEnd({ waitMs: 10_000 });
+ * console.log(state, output); // completed rested
+ * await thinking.stop();
+ * await engine.close();
+ */
+export {
+  startThinking,
+  type Thinking,
+  type ThinkingOptions,
+} from './engine/thinking/start-thinking.ts';
 /**
  * Figures for Prometheus: counters and histograms of what `queue` has settled since, and the live state of the
  * database. `serveMetrics` puts them on a port; a server has them at `/metrics` by itself.

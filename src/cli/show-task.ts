@@ -28,10 +28,7 @@ export function formatTask(task: Task): string {
     ['runs', formatWork(task)],
     ['input', task.input],
     ['labels', Object.keys(task.labels).length > 0 ? task.labels : null],
-    [
-      'retry',
-      retry && `${retry.attempts} attempts, ${retry.backoff} from ${retry.delay} to ${retry.max_delay}`,
-    ],
+    ['retry', retry && describeRetry(retry)],
     ['timeout', task.timeout],
     ['progress', typeof task.progress === 'number' ? `${task.progress} %` : task.progress],
     ['output', task.output === '' ? null : task.output],
@@ -55,6 +52,18 @@ export function formatTask(task: Task): string {
       task.memory_peak_bytes === null ? null : `${Math.ceil(task.memory_peak_bytes / 1024 ** 2)} MiB at most`,
     ],
   ]);
+}
+
+function describeRetry(retry: NonNullable<Task['retry']>): string {
+  const failures = [
+    ...(retry.on?.exit_codes ?? []).map((code) => `exit code ${code}`),
+    ...(retry.on?.codes ?? []),
+  ];
+  return [
+    `${retry.attempts} attempts, ${retry.backoff} from ${retry.delay} to ${retry.max_delay}`,
+    retry.within === null ? '' : `, within ${retry.within}`,
+    failures.length === 0 ? '' : `, on ${failures.join(', ')}`,
+  ].join('');
 }
 
 /** What a worker runs, as one would write it; null: nothing. */

@@ -142,6 +142,8 @@ export function toTaskInput(task: NewTask): TaskInput {
             delay: formatDuration(retry.delay_ms),
             max_delay: formatDuration(retry.max_delay_ms),
             jitter: retry.jitter,
+            ...(retry.on === undefined ? {} : { on: retry.on }),
+            ...(retry.within_ms === undefined ? {} : { within: formatDuration(retry.within_ms) }),
           },
         }),
     ...(task.timeout_ms === null ? {} : { timeout: formatDuration(task.timeout_ms) }),

@@ -2,7 +2,7 @@
  * What an outcome means for a task and its process: the pure form of the `case`s in `queue/settle-statement.ts`,
  * which a test compares with it over every combination.
  */
-import { lossesMax } from './task.ts';
+import { lossesMax, type RetryOn } from './task.ts';
 
 export interface Attempted {
   outcome: 'completed' | 'failed' | 'timed_out' | 'cancelled' | 'released' | 'lost';
@@ -16,6 +16,12 @@ export interface Attempted {
   failures: number;
   losses: number;
   attemptsMax: number;
+  /** Without it every failure is tried again. */
+  retryOn?: RetryOn | undefined;
+  exitCode?: number | null;
+  errorCode?: string | null;
+  /** The pause before the next attempt would end beyond the policy's `within`. */
+  isTooLate?: boolean;
 }
 
 /** `again`: back on the queue at once; `retry`: back after a pause. */
@@ -27,7 +33,20 @@ export function judge(attempted: Attempted, process: OfProcess | null = null): V
   const outcome = countsAs(attempted);
   if (outcome === 'released') return 'again';
   if (outcome === 'lost') return attempted.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
-  return attempted.retryWanted && attempted.failures + 1 < attempted.attemptsMax ? 'retry' : 'failed';
+  const isLeft = attempted.failures + 1 < attempted.attemptsMax && attempted.isTooLate !== true;
+  return attempted.retryWanted && isLeft && isTriedAgain(attempted) ? 'retry' : 'failed';
+}
+
+/** One of the lists has it. What timed out is known by that, whatever its worker calls the error. */
+function isTriedAgain(attempted: Attempted): boolean {
+  const { retryOn, exitCode, errorCode } = attempted;
+  if (retryOn === undefined) return true;
+  const { exit_codes: exitCodes = [], codes = [] } = retryOn;
+  return (
+    exitCodes.some((each) => each === exitCode) ||
+    codes.some((each) => each === errorCode) ||
+    (countsAs(attempted) === 'timed_out' && codes.includes('timed_out'))
+  );
 }
 
 /**

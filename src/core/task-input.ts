@@ -36,6 +36,25 @@ export const queueNameSchema = text(200).refine(
 /** Any JSON value; its limits are checked over the whole body. */
 export const jsonSchema = z.unknown().meta({ description: 'Any JSON value' }) as z.ZodType<Json, Json>;
 
+const retryOnSchema = z
+  .strictObject({
+    exit_codes: z.array(z.int().min(0).max(255)).min(1).max(100).optional(),
+    codes: z
+      .array(text(100))
+      .min(1)
+      .max(100)
+      .optional()
+      .meta({ description: "Codes of the attempt's error, as `timed_out`" }),
+  })
+  .refine((on) => on.exit_codes !== undefined || on.codes !== undefined, {
+    error: 'names no failure: give it exit_codes, codes or both',
+    when: ({ issues }) => issues.length === 0,
+  })
+  .meta({ description: 'Only failures that one of the lists has are tried again; without it all are' });
+
+/** Far above what a task waits for, and safely added to any time. */
+const withinMsMax = 366 * 86_400_000;
+
 export const retrySchema = z
   .strictObject({
     attempts: z.int().min(1).max(1_000).optional().meta({ description: 'Tries in all, the first included' }),
@@ -43,6 +62,15 @@ export const retrySchema = z
     delay: durationSchema.optional(),
     max_delay: durationSchema.optional(),
     jitter: z.boolean().optional(),
+    on: retryOnSchema.optional(),
+    within: positiveDurationSchema
+      .refine((value) => (parseDuration(value) ?? 0) <= withinMsMax, 'is longer than 366d')
+      .optional()
+      .meta({
+        description:
+          'All attempts in all: counted from the start of the first, no retry is made whose pause ends later',
+        example: '10m',
+      }),
   })
   .meta({ example: { attempts: 5, backoff: 'exponential', delay: '2s', max_delay: '1m', jitter: true } });
 
@@ -196,6 +224,8 @@ function parseTask(
           delay_ms: toMs(task.retry.delay) ?? defaultRetry.delay_ms,
           max_delay_ms: toMs(task.retry.max_delay) ?? defaultRetry.max_delay_ms,
           jitter: task.retry.jitter ?? defaultRetry.jitter,
+          ...(task.retry.on === undefined ? {} : { on: task.retry.on }),
+          ...(task.retry.within === undefined ? {} : { within_ms: parseDuration(task.retry.within) ?? 0 }),
         }
       : null,
     timeout_ms: toMs(task.timeout),

@@ -38,9 +38,15 @@ export interface RetryPolicy {
   /** Spread each delay over its upper half, so that tasks that failed together do not come back together. */
   jitter: boolean;
   /** Failures that are tried again; without it all are. One of the lists must have it. */
-  on?: { exit_codes?: number[]; codes?: string[] };
-  /** Counted from the start of the first attempt: no attempt begins later. */
+  on?: RetryOn;
+  /** Counted from the start of the first attempt: a retry whose pause would end later is not made. */
   within_ms?: number;
+}
+
+export interface RetryOn {
+  exit_codes?: number[] | undefined;
+  /** Of the attempt's error. A timed-out attempt has the code `timed_out` too, whatever its worker says. */
+  codes?: string[] | undefined;
 }
 
 export const defaultRetry: RetryPolicy = {

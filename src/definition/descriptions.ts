@@ -208,6 +208,21 @@ export const fieldWords: Record<string, FieldWords> = {
       'Spreads each delay over its upper half, so that tasks that failed together do not come back together.',
     default: true,
   },
+  'tasks.retry.on': {
+    description: 'The failures that are tried again: those in one of its lists.',
+    default: 'all',
+    example: { exit_codes: [75], codes: ['timed_out'] },
+  },
+  'tasks.retry.on.exit_codes': { description: 'Exit codes that are tried again.', example: [75, 111] },
+  'tasks.retry.on.codes': {
+    description: 'Codes of errors that are tried again.',
+    example: ['timed_out', 'out_of_memory'],
+  },
+  'tasks.retry.within': {
+    description: 'Counted from the start of the first attempt: no later one is scheduled.',
+    default: 'without end',
+    example: '10m',
+  },
 
   'tasks.cmd': { description: "Arguments of the image's entrypoint.", example: ['echo', '-n', 'hello'] },
   'tasks.entrypoint': { description: "In place of the image's.", example: ['/bin/sh', '-c'] },

@@ -2,7 +2,7 @@
 import { formatDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
 import { readSpec, type Spec, type Work } from '../core/spec.ts';
-import type { Parking, RetryPolicy, TaskError, VisibleTaskState } from '../core/task.ts';
+import type { Parking, RetryOn, RetryPolicy, TaskError, VisibleTaskState } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 import { type Awaiting, awaitingOf, describeAwaiting } from './parking.ts';
 import { workerGoneAfterMs } from './workers.ts';
@@ -49,11 +49,23 @@ export interface TaskSummary {
   item_index: number | null;
 }
 
+export interface RetryView {
+  attempts: number;
+  backoff: string;
+  delay: string;
+  max_delay: string;
+  jitter: boolean;
+  /** Failures that are tried again; null: all are. */
+  on: RetryOn | null;
+  /** From the start of the first attempt on. */
+  within: string | null;
+}
+
 /** A task, whole. */
 export type TaskView = TaskSummary &
   Work & {
     input: Json;
-    retry: { attempts: number; backoff: string; delay: string; max_delay: string; jitter: boolean } | null;
+    retry: RetryView | null;
     timeout: string | null;
     /** Names of the tasks of its process that it needs. */
     needs: string[];
@@ -210,6 +222,8 @@ function toView(row: SummaryRow & DetailRow): TaskView {
       delay: formatDuration(retry.delay_ms),
       max_delay: formatDuration(retry.max_delay_ms),
       jitter: retry.jitter,
+      on: retry.on ?? null,
+      within: retry.within_ms === undefined ? null : formatDuration(retry.within_ms),
     },
     timeout: row.timeout_ms === null ? null : formatDuration(Number(row.timeout_ms)),
     needs: row.needs ?? [],

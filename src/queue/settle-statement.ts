@@ -89,26 +89,38 @@ with clock as materialized (
       when mine.outcome = 'lost' and (mine.overdue or mine.lease_expires_at = mine.deadline_at) then 'timed_out'
       when mine.outcome = 'cancelled' then 'released'
       else mine.outcome
-    end as counts_as
+    end as counts_as,
+    -- Drawn once: the pause that is judged is the one that is waited.
+    case when mine.outcome in ('failed', 'timed_out', 'lost') and mine.failures + 1 < (task.retry ->> 'attempts')::integer
+      then skipjack.retry_delay_ms(task.retry, mine.failures + 1) * interval '1 millisecond' end as pause,
+    -- From the start of the first attempt on; what was never started and is lost was none.
+    coalesce(mine.retry_until, case mine.outcome when 'failed' then coalesce(mine.started_at, mine.claimed_at)
+        when 'timed_out' then coalesce(mine.started_at, mine.claimed_at) when 'lost' then mine.started_at end
+      + (task.retry ->> 'within_ms')::bigint * interval '1 millisecond') as until
   from mine
   cross join lateral (select * from skipjack.tasks as task where task.id = mine.task_id limit 1) as task
   ${standing}
 ), judged as materialized (
-  select counted.*,
+  select counted.*, clock.at,
     case
       when outcome = 'completed' then 'completed'
       when cancel_requested or stopping then 'cancelled'
       when counts_as = 'released' then 'again'
       when counts_as = 'lost' then case when losses + 1 >= ${lossesMax} then 'lost_too_often' else 'again' end
-      when retry_wanted and failures + 1 < attempts_max then 'retry'
+      when retry_wanted and failures + 1 < attempts_max
+        and (until is null or clock.at + pause <= until)
+        and (not retry ? 'on' or coalesce(retry #> '{on,exit_codes}' @> to_jsonb(exit_code), false)
+          or coalesce(retry #> '{on,codes}' ? (error ->> 'code'), false)
+          or coalesce(counts_as = 'timed_out' and retry #> '{on,codes}' ? 'timed_out', false)) then 'retry'
       else 'failed'
     end as alone
   from counted
+  cross join clock
 ), ordered as materialized (
   select judged.*, ${verdict} as verdict
   from judged
 ), explained as materialized (
-  select ordered.*, clock.at,
+  select ordered.*,
     case verdict when 'completed' then 'completed' when 'failed' then 'failed' when 'lost_too_often' then 'failed'
       when 'cancelled' then 'cancelled' else 'active' end as state,
     case when verdict = 'cancelled' then started_at is not null or outcome in ('failed', 'timed_out')
@@ -124,13 +136,12 @@ with clock as materialized (
     end as attempt_error,
     -- Its old place in the line, but not before a pause that was asked for.
     case verdict
-      when 'retry' then clock.at + skipjack.retry_delay_ms(retry, failures + 1) * interval '1 millisecond'
-      else greatest(available_at, clock.at + delay_ms * interval '1 millisecond')
+      when 'retry' then at + pause
+      else greatest(available_at, at + delay_ms * interval '1 millisecond')
     end as next_try_at,
     greatest(0, floor(extract(epoch from claimed_at - available_at) * 1000))::bigint as waited_ms,
-    coalesce(run_ms, floor(extract(epoch from clock.at - started_at) * 1000)::bigint) as ran_ms
+    coalesce(run_ms, floor(extract(epoch from at - started_at) * 1000)::bigint) as ran_ms
   from ordered
-  cross join clock
 ), ended as (
   delete from skipjack.queue_items where task_id = any (array(select task_id from explained where state <> 'active'))
 ), back as (
@@ -139,7 +150,8 @@ with clock as materialized (
     overdue = false, progress = null,
     failures = item.failures + explained.failed_once,
     losses = item.losses + explained.lost_once,
-    available_at = explained.next_try_at
+    available_at = explained.next_try_at,
+    retry_until = explained.until
   from explained
   where item.task_id = explained.task_id
     and item.task_id = any (array(select task_id from explained where state = 'active'))

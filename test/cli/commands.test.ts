@@ -75,6 +75,10 @@ test('every option of enqueue reaches the task', async ({ ask, askJson }) => {
     '2s',
     '--retry-max-delay',
     '1m',
+    '--retry-on',
+    '75, timed_out,111',
+    '--retry-within',
+    '10m',
   ];
   const key = ['--idempotency-key', 'backup of today'];
   const run = [...args, ...retry, ...key, '--env', 'WHERE=/backup', '--run', 'pg_dump app'];
@@ -89,7 +93,14 @@ test('every option of enqueue reaches the task', async ({ ask, askJson }) => {
     type: 'run',
     run: 'pg_dump app',
     env: { WHERE: '/backup' },
-    retry: { attempts: 5, backoff: 'linear', delay: '2s', max_delay: '1m' },
+    retry: {
+      attempts: 5,
+      backoff: 'linear',
+      delay: '2s',
+      max_delay: '1m',
+      on: { exit_codes: [75, 111], codes: ['timed_out'] },
+      within: '10m',
+    },
   });
   expect((await ask('enqueue', ...run)).stdout).toBe(first.stdout);
   const other = await ask('enqueue', ...key, '--', 'true');

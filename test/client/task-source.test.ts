@@ -53,7 +53,13 @@ async function claimOne(source: TaskSource, more: Partial<ClaimRequest> = {}) {
 }
 
 test('a claimed task is the same over HTTP as over the database', async ({ database, source }) => {
-  const more = { timeout: '90s', labels: { a: 'b' }, priority: 7, retry: { attempts: 3 }, env: { A: '1' } };
+  const more = {
+    timeout: '90s',
+    labels: { a: 'b' },
+    priority: 7,
+    retry: { attempts: 3, on: { codes: ['x'] }, within: '1h' },
+    env: { A: '1' },
+  };
   await enqueue(database, { command: 'echo', args: ['x'], input: { n: 1 }, ...more });
   const overHttp = await claimOne(source);
   expect(await source.settle([{ id: overHttp.id, token: overHttp.token, kind: 'released' }])).toMatchObject([

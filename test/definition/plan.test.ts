@@ -15,7 +15,7 @@ input:
 defaults:
   queue: loans
   priority: 7
-  retry: { attempts: 3, delay: 2s }
+  retry: { attempts: 3, delay: 2s, on: { exit_codes: [75] }, within: 10m }
   timeout: 10m
   continue_on_error: true
   env: { LANG: C, TZ: UTC }
@@ -33,7 +33,7 @@ tasks:
     handler: send-mail
     queue: mail
     priority: 0
-    retry: { attempts: 5, backoff: fixed, max_delay: 1m, jitter: false }
+    retry: { attempts: 5, backoff: fixed, max_delay: 1m, jitter: false, on: { codes: [timed_out] } }
     timeout: 1.5s
     continue_on_error: false
 `);
@@ -65,6 +65,8 @@ tasks:
           delay_ms: 2_000,
           max_delay_ms: 3_600_000,
           jitter: true,
+          on: { exit_codes: [75] },
+          within_ms: 600_000,
         },
         timeout_ms: 600_000,
         continue_on_error: true,
@@ -78,7 +80,16 @@ tasks:
         spec: { type: 'handler', handler: 'send-mail' },
         input: null,
         labels: null,
-        retry: { attempts: 5, backoff: 'fixed', delay_ms: 2_000, max_delay_ms: 60_000, jitter: false },
+        // Key by key: its own `on`, as one value, and the default's `within`.
+        retry: {
+          attempts: 5,
+          backoff: 'fixed',
+          delay_ms: 2_000,
+          max_delay_ms: 60_000,
+          jitter: false,
+          on: { codes: ['timed_out'] },
+          within_ms: 600_000,
+        },
         timeout_ms: 1_500,
         continue_on_error: false,
         needs: [1],

@@ -54,6 +54,11 @@ const keys: Case[] = [
   ['wrong_type', 'tasks: [{ name: A, retry: ▸3 }]', 'retry must be a map, not a number'],
   [
     'wrong_type',
+    'tasks: [{ name: A, retry: { on: { exit_codes: ▸75 } } }]',
+    'retry.on.exit_codes must be a list, not a number',
+  ],
+  [
+    'wrong_type',
     'tasks: [{ name: A, needs: ▸{ B: 1 } }]',
     'needs must be a list of names of tasks, not a map',
   ],
@@ -88,6 +93,26 @@ const keys: Case[] = [
   ['invalid_value', 'tasks: [{ name: A, timeout: ▸9999d }]', 'timeout is longer than 3650d'],
   ['invalid_value', 'tasks: [{ name: A, queue: ▸$engine }]', 'queue begins with "$"'],
   ['invalid_value', 'tasks: [{ name: A, retry: { attempts: ▸0 } }]', 'retry.attempts must be at least 1'],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, retry: { on: ▸{} } }]',
+    'retry.on names no failure: give it exit_codes, codes or both',
+  ],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, retry: { on: { codes: ▸[] } } }]',
+    'retry.on.codes must not be empty',
+  ],
+  [
+    'invalid_value',
+    'tasks: [{ name: A, retry: { on: { exit_codes: [75, ▸256] } } }]',
+    'retry.on.exit_codes[1] must be at most 255',
+  ],
+  [
+    'invalid_value',
+    'defaults: { retry: { within: ▸367d } }\ntasks: [{ name: A }]',
+    'defaults.retry.within is longer than 366d',
+  ],
   [
     'invalid_value',
     'tasks: [{ name: A, retry: { backoff: ▸exponental } }]',
@@ -130,6 +155,12 @@ const keys: Case[] = [
   ['unknown_key', 'tasks: [{ name: A, ▸idempotency_key: x }]', 'unknown key "idempotency_key"'],
   ['unknown_key', 'tasks: [{ name: A, ▸constructor: x }]', 'unknown key "constructor"'],
   ['unknown_key', 'tasks: [{ name: A, retry: { ▸attempt: 3 } }]', 'unknown key "attempt"', 'attempts'],
+  [
+    'unknown_key',
+    'tasks: [{ name: A, retry: { on: { ▸exit_code: [3] } } }]',
+    'unknown key "exit_code"',
+    'exit_codes',
+  ],
   ['unknown_key', 'defaults: { ▸labels: {} }\ntasks: [{ name: A }]', 'unknown key "labels"'],
   ['unknown_key', 'input: { a: { ▸typ: string } }\ntasks: [{ name: A }]', 'unknown key "typ"', 'type'],
   [

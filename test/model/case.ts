@@ -136,6 +136,9 @@ const sizes: Record<'small' | 'middle' | 'large', [min: number, max: number]> = 
   large: [21, 60],
 };
 
+/** Some of what workers say: the word and the number of the claim. */
+const lists = [['timed_out'], ['failed1', 'failed2', 'timed_out2'], ['failed1', 'timed_out'], ['never said']];
+
 function drawPlan(random: Random, temper: Temper, queues: string[]): ProcessPlan {
   const isWide = temper === 'fatal' || temper === 'cancelled' || temper === 'lossy';
   const shape = random.pick(isWide ? wideShapes : shapes);
@@ -158,6 +161,8 @@ function drawPlan(random: Random, temper: Temper, queues: string[]): ProcessPlan
         needs: each,
         attemptsMax: random.whole(1, patience),
         retriesLater: random.chance(0.3),
+        retriesOn: random.chance(0.7) ? null : random.pick(lists),
+        retriesWithin: random.chance(0.3),
         hasTimeout: random.chance(0.6),
         continueOnError: random.chance(tolerance),
       }),

@@ -168,7 +168,10 @@ export class ProcessModel {
     else if (verdict !== 'completed' && counts !== 'released') recorded = counts;
     if (recorded !== null)
       task.attempts.push({ claimNo: no, attempt: task.failures + task.losses + 1, outcome: recorded });
+    if (verdict === 'failed' && word.retry !== false && task.failures + 1 < task.plan.attemptsMax)
+      this.#count('failed for good: not in `on`, or too late');
     if (verdict !== 'completed' && verdict !== 'cancelled') {
+      if (counts !== 'released') task.beganLongAgo ??= claim.pastDeadline;
       if (counts === 'failed' || counts === 'timed_out') task.failures += 1;
       if (counts === 'lost') task.losses += 1;
     }
@@ -230,6 +233,7 @@ export class ProcessModel {
         state: 'pending',
         failures: 0,
         losses: 0,
+        beganLongAgo: null,
         endedBy: null,
         output: null,
         error: null,

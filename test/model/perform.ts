@@ -88,6 +88,8 @@ function toPlan(plan: ProcessPlan, queueOf: (label: string) => string): Plan {
         delay_ms: task.retriesLater ? hourMs : 0,
         max_delay_ms: hourMs,
         jitter: false,
+        ...(task.retriesOn && { on: { codes: task.retriesOn } }),
+        ...(task.retriesWithin && { within_ms: hourMs / 2 }),
       },
       timeout_ms: task.hasTimeout ? timeoutMs : null,
       continue_on_error: task.continueOnError,

@@ -20,6 +20,7 @@ const situations = ['running', 'failing at once', 'failing, branches go on', 'ca
 export const wanted = [
   ...words.flatMap((word) => situations.map((situation) => `${word} | ${situation}`)),
   'tried again after a failure',
+  'failed for good: not in `on`, or too late',
   'failed',
   'failed, tolerated',
   'lost too often',

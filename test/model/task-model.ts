@@ -14,6 +14,10 @@ export interface TaskPlan {
   attemptsMax: number;
   /** A retry comes after a pause that nobody waits for; otherwise at once. */
   retriesLater: boolean;
+  /** Codes of errors that are tried again; null: all are. */
+  retriesOn: string[] | null;
+  /** Half an hour: shorter than such a pause, longer than any case. */
+  retriesWithin: boolean;
   hasTimeout: boolean;
   /** A failure counts as met for those that need it. */
   continueOnError: boolean;
@@ -69,6 +73,8 @@ export interface Task {
   claim: Claim | null;
   failures: number;
   losses: number;
+  /** The first attempt of this life began longer ago than `retriesWithin`; null: none has failed or been lost. */
+  beganLongAgo: boolean | null;
   /** When it came into its line, or was made due. */
   dueAt: number;
   /** It waits for a time, as after a failure. */
@@ -95,6 +101,7 @@ export function newTask(plan: TaskPlan): Task {
     claim: null,
     failures: 0,
     losses: 0,
+    beganLongAgo: null,
     dueAt: 0,
     later: false,
     endedBy: null,
@@ -143,7 +150,26 @@ export function judge(word: Word, counts: string, task: Task, claim: Claim): Ver
   if (claim.stopAsked) return 'cancelled';
   if (counts === 'released') return 'again';
   if (counts === 'lost') return task.losses + 1 >= lossesMax ? 'lost_too_often' : 'again';
-  return word.retry !== false && task.failures + 1 < task.plan.attemptsMax ? 'retry' : 'failed';
+  return word.retry !== false &&
+    task.failures + 1 < task.plan.attemptsMax &&
+    isInTime(task, claim) &&
+    isListed()
+    ? 'retry'
+    : 'failed';
+
+  function isListed(): boolean {
+    const codes = task.plan.retriesOn;
+    return (
+      codes === null ||
+      codes.includes(word.says ?? word.kind) ||
+      codes.includes(counts === 'timed_out' ? counts : '-')
+    );
+  }
+}
+
+function isInTime(task: Task, claim: Claim): boolean {
+  if (!task.plan.retriesWithin) return true;
+  return !task.plan.retriesLater && !(task.beganLongAgo ?? claim.pastDeadline);
 }
 
 /** For the count of what occurred. */

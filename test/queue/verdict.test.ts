@@ -39,11 +39,31 @@ function everyCombination(): Attempted[] {
                   losses,
                   attemptsMax,
                 });
-  return all.filter(
-    ({ outcome, started, retryWanted, overdue }) =>
-      // Only what has started can be overdue, and only a failure can be called final.
-      (started || !overdue) && (retryWanted || outcome === 'failed' || outcome === 'timed_out'),
-  );
+  return all
+    .filter(
+      ({ outcome, started, retryWanted, overdue }) =>
+        // Only what has started can be overdue, and only a failure can be called final.
+        (started || !overdue) && (retryWanted || outcome === 'failed' || outcome === 'timed_out'),
+    )
+    .flatMap((attempted) => [attempted, ...everyPolicy(attempted)]);
+}
+
+/** What `on` and `within` make of it. The lists are asked of what is said to have failed; the time of everything. */
+function everyPolicy(attempted: Attempted): Attempted[] {
+  const all: Attempted[] = [];
+  const says = attempted.outcome === 'failed' || attempted.outcome === 'timed_out';
+  for (const retryOn of [
+    undefined,
+    { exit_codes: [75] },
+    { codes: ['x'] },
+    { exit_codes: [1, 75], codes: ['y', 'x'] },
+    { codes: ['timed_out'] },
+    { exit_codes: [0], codes: ['y'] },
+  ])
+    for (const exitCode of says ? [null, 0, 75] : [null])
+      for (const isTooLate of yesNo)
+        all.push({ ...attempted, retryOn, exitCode, errorCode: says ? 'x' : null, isTooLate });
+  return all;
 }
 
 test('settle does what judge says, for every outcome under every circumstance', async ({ database }) => {
@@ -59,7 +79,14 @@ test('settle does what judge says, for every outcome under every circumstance', 
         delay_ms: 60_000,
         max_delay_ms: 60_000,
         jitter: false,
+        ...(attempted.retryOn && { on: attempted.retryOn }),
+        // After the first attempt the item knows until when, and the policy is not asked again.
+        ...(attempted.isTooLate !== undefined && {
+          within_ms: isFirst(attempted) === attempted.isTooLate ? 30_000 : 120_000,
+        }),
       },
+      until_s:
+        attempted.isTooLate === undefined || isFirst(attempted) ? null : attempted.isTooLate ? 30 : 120,
     })),
   );
   await database.sql(
@@ -70,13 +97,14 @@ test('settle does what judge says, for every outcome under every circumstance', 
   );
   await database.sql(
     `insert into skipjack.queue_items (task_id, queue, priority, available_at, claim_no, failures, losses, timeout_ms,
-       worker, claimed_at, started_at, deadline_at, lease_expires_at, overdue, cancel_requested)
+       worker, claimed_at, started_at, deadline_at, lease_expires_at, overdue, cancel_requested, retry_until)
      select id, 'default', 5, clock_timestamp() - interval '1 minute', 9, failures, losses, 1000, 'w', clock_timestamp(),
        case when started then clock_timestamp() - interval '10 seconds' end,
        case when started then clock_timestamp() - interval '1 hour' end,
-       clock_timestamp() - interval '1 second', overdue, "cancelRequested"
+       clock_timestamp() - interval '1 second', overdue, "cancelRequested",
+       clock_timestamp() + until_s * interval '1 second'
      from jsonb_to_recordset($1::jsonb) as c (
-       id uuid, started boolean, overdue boolean, "cancelRequested" boolean, failures integer, losses integer)`,
+       id uuid, started boolean, overdue boolean, "cancelRequested" boolean, failures integer, losses integer, until_s integer)`,
     [json],
   );
   // What had been counted before is on record.
@@ -95,7 +123,13 @@ test('settle does what judge says, for every outcome under every circumstance', 
       const { outcome: kind, retryWanted: retry } = attempted;
       if (kind === 'completed') return { ...claim, kind, output: 1 };
       if (kind === 'failed' || kind === 'timed_out')
-        return { ...claim, kind, error: { code: 'x', message: 'x' }, retry };
+        return {
+          ...claim,
+          kind,
+          error: { code: 'x', message: 'x' },
+          retry,
+          exitCode: attempted.exitCode ?? null,
+        };
       return { ...claim, kind };
     }),
   );
@@ -143,6 +177,10 @@ test('settle does what judge says, for every outcome under every circumstance', 
     });
   }
 });
+
+function isFirst({ failures, losses }: Attempted): boolean {
+  return failures + losses === 0;
+}
 
 function expectedRecord(attempted: Attempted, verdict: string, counted: string): string | null {
   if (verdict === 'completed') return null;

@@ -20,6 +20,8 @@ export interface GraphTask
   continueOnError?: boolean;
   /** Tries in all; a minute between two. */
   attempts?: number;
+  /** The whole policy instead. */
+  retry?: PlannedTask['retry'];
 }
 
 export interface PlanOptions {
@@ -57,7 +59,7 @@ export function makePlan(
       spec: task.spec ?? null,
       input: task.input ?? null,
       labels: task.labels ?? null,
-      retry: task.attempts === undefined ? null : retryOf(task.attempts),
+      retry: task.retry ?? (task.attempts === undefined ? null : retryOf(task.attempts)),
       timeout_ms: task.timeout_ms ?? null,
       continue_on_error: task.continueOnError ?? false,
       needs: needsOf(task),

@@ -104,6 +104,10 @@ export const claimedTaskSchema = z
       })
       .nullable()
       .meta({ description: 'Null for a task that stands alone' }),
+    item: z
+      .object({ index: z.int(), value: jsonSchema })
+      .optional()
+      .meta({ description: 'Of an item of an `each`: its place in the list, from 0, and its value' }),
     needs: z.record(z.string(), jsonSchema).meta({ description: 'Outputs of the tasks it needed, by name' }),
     needs_links: z.record(z.string(), z.string()).meta({
       description: 'Where the outputs are that are too large to come along: past 1 MiB for one task',

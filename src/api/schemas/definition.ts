@@ -4,7 +4,7 @@ import { inputTypes } from '../../core/plan.ts';
 import type { Spec } from '../../core/spec.ts';
 import { jsonSchema } from '../../core/task-input.ts';
 import { problemPartSchema } from './problem.ts';
-import { idSchema, momentSchema } from './task.ts';
+import { idSchema, momentSchema, retryOnSchema } from './task.ts';
 
 export const definitionNameSchema = z.string().min(1).max(200).meta({ example: 'loan-application' });
 
@@ -53,9 +53,7 @@ const plannedTaskSchema = z
         delay_ms: z.number(),
         max_delay_ms: z.number(),
         jitter: z.boolean(),
-        on: z
-          .object({ exit_codes: z.array(z.int()).optional(), codes: z.array(z.string()).optional() })
-          .optional(),
+        on: retryOnSchema.optional(),
         within_ms: z.number().optional(),
       })
       .nullable(),

@@ -99,6 +99,11 @@ export const claimedWorkShape = {
   sidecars: partsOf<Sidecar<SecretText>>().optional(),
 };
 
+export const retryOnSchema = z.object({
+  exit_codes: z.array(z.int()).optional(),
+  codes: z.array(z.string()).optional(),
+});
+
 const viewShape = {
   ...taskSummarySchema.shape,
   ...workShape,
@@ -110,6 +115,8 @@ const viewShape = {
       delay: z.string(),
       max_delay: z.string(),
       jitter: z.boolean(),
+      on: retryOnSchema.nullable().meta({ description: 'Failures that are tried again; null: all are' }),
+      within: z.string().nullable().meta({ description: 'From the start of the first attempt on' }),
     })
     .nullable(),
   timeout: z.string().nullable(),

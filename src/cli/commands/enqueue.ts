@@ -30,6 +30,8 @@ interface EnqueueFlags {
   retryBackoff?: NonNullable<TaskInput['retry']>['backoff'];
   retryDelay?: string;
   retryMaxDelay?: string;
+  retryOn?: string;
+  retryWithin?: string;
   timeout?: string;
   label?: Record<string, string>;
   idempotencyKey?: string;
@@ -68,6 +70,11 @@ export function enqueueCommand(): Command {
     .option('--retry-backoff <kind>', 'fixed, linear or exponential (exponential)')
     .option('--retry-delay <duration>', 'before the second attempt (1s)')
     .option('--retry-max-delay <duration>', 'between attempts at most (1h)')
+    .option(
+      '--retry-on <codes>',
+      'only after these failures: exit codes and codes of errors, as 75,timed_out (all)',
+    )
+    .option('--retry-within <duration>', 'from the start of the first attempt on; no retry is due later')
     .option('--timeout <duration>', 'how long one attempt may take')
     .option('--label <name=value>', 'to find it by; repeat for more', pairArgument('--label'))
     .option('--idempotency-key <key>', 'the same key and task: the same answer, not a second task')
@@ -123,6 +130,8 @@ function toTask(words: string[], flags: EnqueueFlags): TaskInput {
     backoff: flags.retryBackoff,
     delay: flags.retryDelay,
     max_delay: flags.retryMaxDelay,
+    on: flags.retryOn === undefined ? undefined : toRetryOn(flags.retryOn),
+    within: flags.retryWithin,
   };
   const given = {
     ...(image === undefined
@@ -146,4 +155,16 @@ function toTask(words: string[], flags: EnqueueFlags): TaskInput {
   };
   // JSON leaves out what was not said; the server checks the rest and says what is wrong with it.
   return JSON.parse(JSON.stringify(given)) as TaskInput;
+}
+
+/** Whole numbers are exit codes, everything else is the code of an error. */
+function toRetryOn(text: string): NonNullable<TaskInput['retry']>['on'] {
+  const words = text.split(',').map((word) => word.trim());
+  const [exitCodes, codes] = [true, false].map((isNumber) =>
+    words.filter((word) => /^\d+$/.test(word) === isNumber),
+  ) as [string[], string[]];
+  return {
+    ...(exitCodes.length > 0 && { exit_codes: exitCodes.map(Number) }),
+    ...(codes.length > 0 && { codes }),
+  };
 }

@@ -58,12 +58,17 @@ export async function waitForEvents(
 ): Promise<void> {
   await tx.query(
     `insert into skipjack.event_waits (task_id, process_id, name, key)
-     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])`,
+     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
+     -- One may be left from an earlier life: it was stopped while it was being sent its event.
+     on conflict (task_id) do update set name = excluded.name, key = excluded.key`,
     [waits.map(({ taskId }) => taskId), waits.map(({ processId }) => processId), ...columnsOf(waits)],
   );
 }
 
-/** Ends their waits. Answers for whom it did: the others' event has come, and its word lies in the inbox. */
+/**
+ * Ends their waits. Answers for whom it did, and whom somebody sends their event just now; the others' event has come,
+ * and its word lies in the inbox.
+ */
 export async function giveUpWaits(
   tx: Transaction,
   taskIds: string[],

@@ -31,7 +31,7 @@ class RolledBack extends Error {}
 async function explain(
   { db }: TestDatabase,
   statement: { text: string; values: unknown[] },
-  before = async (_tx: Transaction) => {},
+  before: (tx: Transaction) => Promise<unknown> = async () => {},
 ) {
   let buffers = 0;
   await inTransaction(db, async (tx) => {
