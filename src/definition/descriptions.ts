@@ -210,7 +210,6 @@ export const fieldWords: Record<string, FieldWords> = {
   },
   'tasks.retry.on': {
     description: 'The failures that are tried again: those in one of its lists.',
-    default: 'all',
     example: { exit_codes: [75], codes: ['timed_out'] },
   },
   'tasks.retry.on.exit_codes': { description: 'Exit codes that are tried again.', example: [75, 111] },
@@ -220,7 +219,6 @@ export const fieldWords: Record<string, FieldWords> = {
   },
   'tasks.retry.within': {
     description: 'Counted from the start of the first attempt: no later one is scheduled.',
-    default: 'without end',
     example: '10m',
   },
 
