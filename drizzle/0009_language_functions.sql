@@ -123,7 +123,7 @@ begin
   ), planned as materialized (
     select skipjack.new_id() as task_id, ordered.*
     from (
-      select started.id as process_id, task.*
+      select started.id as process_id, jsonb_array_length(task.needs) as unmet, coalesce(task.thinks, false) as is_thought, task.*
       from made
       join started on started.id = made.id
       cross join lateral rows from (jsonb_to_recordset(started.plan -> 'tasks') as (
@@ -137,37 +137,36 @@ begin
     insert into skipjack.tasks (id, process_id, ordinal, name, queue, priority, labels, retry, timeout_ms, continue_on_error,
       unmet, dependents, state, waits_for, thinks, runs_on_failure, runs_on_cancel, created_at)
     select task_id, process_id, ordinal, name, queue, priority, labels, retry, timeout_ms, continue_on_error,
-      jsonb_array_length(needs), nullif(dependents, '{}'),
-      case when jsonb_array_length(needs) = 0 then 'active' else 'pending' end,
-      case when jsonb_array_length(needs) = 0 and thinks then 'engine' end,
-      coalesce(thinks, false), coalesce(runs_on_failure, false), coalesce(runs_on_cancel, false), clock.at
+      unmet, nullif(dependents, '{}'),
+      case when unmet = 0 then 'active' else 'pending' end, case when unmet = 0 and is_thought then 'engine' end,
+      is_thought, coalesce(runs_on_failure, false), coalesce(runs_on_cancel, false), clock.at
     from planned cross join clock
   ), items as (
     insert into skipjack.queue_items (task_id, process_id, queue, priority, available_at, timeout_ms)
     select task_id, process_id, queue, priority, clock.at, timeout_ms
     from planned cross join clock
-    where jsonb_array_length(needs) = 0 and thinks is not true
+    where unmet = 0 and not is_thought
   ), posted as (
     insert into skipjack.engine_items (process_id, task_id, kind, available_at)
     select process_id, task_id, 'think', clock.at
     from planned cross join clock
-    where jsonb_array_length(needs) = 0 and thinks
+    where unmet = 0 and is_thought
     union all
     select started.id, null, 'deadline', clock.at + deadline_ms * interval '1 millisecond'
     from made join started on started.id = made.id cross join clock
     where deadline_ms is not null
     returning process_id
-  )
-  select wanted.id, wanted.outcome, wanted.existing_id, wanted.problems, (
-    select jsonb_agg(distinct line)
+  ), lined as materialized (
+    select process_id, jsonb_agg(distinct line) as lines
     from (
-      select jsonb_build_array(planned.queue, planned.priority) as line
-      from planned
-      where planned.process_id = wanted.id and jsonb_array_length(planned.needs) = 0 and planned.thinks is not true
+      select process_id, jsonb_build_array(queue, priority) as line from planned where unmet = 0 and not is_thought
       union all
-      select '["$engine", 0]' from posted where posted.process_id = wanted.id
-    ) as lines)
-  from wanted;
+      select process_id, '["$engine", 0]' from posted
+    ) as line
+    group by process_id
+  )
+  select wanted.id, wanted.outcome, wanted.existing_id, wanted.problems, lined.lines
+  from wanted left join lined on lined.process_id = wanted.id;
 end
 $$;
 --> statement-breakpoint

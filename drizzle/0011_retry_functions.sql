@@ -127,8 +127,11 @@ begin
   end if;
   problem := case kind when 'container' then skipjack.check_container(task)
     else coalesce(skipjack.check_arguments(task -> 'args', 'args'), skipjack.check_env(task -> 'env', 'env')) end;
-  if problem is not null then
-    raise exception '%', problem using errcode = case when problem like 'not\_supported\_yet%' then '0A000' else '22023' end;
+  if problem like 'not\_supported\_yet%' then
+    raise exception '%', problem using errcode = '0A000',
+      hint = 'A task on its own has no process whose values an expression could name: ${{ secrets.NAME }} is all that can stand there.';
+  elsif problem is not null then
+    raise exception '%', problem using errcode = '22023';
   end if;
 
   if task ? 'labels' and (

@@ -27,7 +27,7 @@ export async function readDefinitionFile(file: string): Promise<DefinitionFile> 
   });
 }
 
-function describeProblems(file: string, count: number): string {
+export function describeProblems(file: string, count: number): string {
   return `${file === '-' ? 'The definition' : file} has ${count === 1 ? 'a problem' : `${count} problems`}.`;
 }
 

@@ -72,14 +72,18 @@ export function pairArgument(flag: string) {
   };
 }
 
-/** @throws SkipjackError `invalid_json` */
-export function parseJson(flag: string, text: string): Json {
+/**
+ * `example`: how text is handed over.
+ *
+ * @throws SkipjackError `invalid_json`
+ */
+export function parseJson(flag: string, text: string, example = `${flag} '"hello"'`): Json {
   try {
     return JSON.parse(text) as Json;
   } catch (error) {
     throw new SkipjackError(
       'invalid_json',
-      `${flag} is not JSON: ${(error as Error).message}. Text needs its quotes: ${flag} '"hello"'.`,
+      `${flag} is not JSON: ${(error as Error).message}. Text needs its quotes: ${example}.`,
       { cause: error },
     );
   }

@@ -101,7 +101,7 @@ export function remarkEnd(
   if (finished_at === null) {
     remark(`skipjack: the ${what} is still ${state} after ${formatDuration(waitedMs)}.`);
   } else if (state === 'failed') {
-    remark(`skipjack: the ${what} failed${error ? `: ${error.message}` : ''}.`);
+    remark(`skipjack: the ${what} failed${error ? `: ${error.message.replace(/\.$/, '')}` : ''}.`);
   } else if (state === 'cancelled') {
     remark(`skipjack: the ${what} was cancelled.`);
   }

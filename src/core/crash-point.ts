@@ -1,37 +1,119 @@
 /**
- * Places between two statements of the engine at which a test lets this OS process die, as power cuts do: by SIGKILL,
- * when `SKIPJACK_TEST_CRASH_AT` names one.
+ * Places between two statements of a move at which a test lets this OS process die, as power cuts do: by SIGKILL, when
+ * `SKIPJACK_TEST_CRASH_AT` names one, or `label:3` its third passing. Nothing else reads the variable, and nothing that
+ * is defined, sent or stored can set it: it is read once, from the environment that this OS process was started with.
  */
 export const crashPoints = [
+  // A turn of the engine.
   'engine_candidates_found',
+  'engine_plans_read',
   'engine_processes_locked',
+  'engine_standings_read',
   'engine_held',
   'engine_read',
-  'engine_decided',
+  'engine_needs_read',
+  'engine_failed_read',
+  'engine_inputs_read',
+  'engine_asked_read',
+  'engine_large_output_read',
   'engine_events_locked',
+  'engine_events_looked_for',
   'engine_events_taken',
-  'engine_dropped',
+  'engine_put_off',
+  'engine_waits_given_up',
+  'engine_waits_left_read',
+  'engine_payloads_read',
+  'engine_lists_read',
+  'engine_item_outputs_sized',
+  'engine_item_outputs_read',
+  'engine_item_failures_read',
+  'engine_children_looked_for',
   'engine_children_started',
+  'engine_children_read',
+  'engine_decided',
+  'engine_dropped',
   'engine_parked',
+  'engine_waits_begun',
   'engine_posted',
   'engine_expanded',
   'engine_queued',
+  'engine_tasks_ended',
   'engine_ended',
   'engine_items_stopped',
-  'engine_marked_stopping',
+  'engine_child_retried',
+  'engine_marked_cancelling',
+  'engine_cancel_recorded',
+  'engine_marked_failing',
   'engine_stopped',
+  'engine_deadline_recorded',
+  'engine_live_read',
   'engine_cleanups_due',
+  'engine_declared_read',
+  'engine_failures_read',
+  'engine_failed_input_read',
   'engine_failure_process_started',
+  'engine_failure_process_recorded',
   'engine_process_ended',
   'engine_child_told',
   'engine_before_commit',
   'engine_committed',
+  'engine_announced',
+  'engine_gone_dropped',
+  // What threw.
+  'engine_alone_read',
+  'engine_throw_counted',
+  'engine_given_up_locked',
+  'engine_given_up_read',
+  'engine_given_up_dropped',
+  'engine_given_up',
+  // What engines, workers and people do alike.
+  'process_locked',
+  'process_read',
+  'stop_items_locked',
+  'stop_done',
+  'stop_behind_failures_done',
+  'retry_ties_read',
+  'retry_inputs_read',
+  'retry_failed_read',
+  'retry_recorded',
+  'retry_tasks_revived',
+  'retry_items_revived',
+  'retry_items_dropped',
+  'retry_thoughts_dropped',
+  'retry_going',
+  'retry_inputs_changed',
+  'retry_committed',
+  'start_done',
+  'start_committed',
+  'settle_locked',
+  'settle_done',
+  'settle_committed',
+  'named_found',
+  'named_locked',
+  'named_claimed',
+  'named_recorded',
+  'named_committed',
+  'cancel_marked',
+  'cancel_recorded',
+  'cancel_thoughts_woken',
+  'cancel_committed',
+  'pause_marked',
+  'pause_recorded',
+  'pause_items_locked',
+  'pause_items_held',
+  'pause_thoughts_resumed',
+  'pause_committed',
+  'event_sent',
+  'event_committed',
 ] as const;
 
 export type CrashPoint = (typeof crashPoints)[number];
 
-const crashAt = process.env.SKIPJACK_TEST_CRASH_AT;
+const [crashAt, passing = '1'] = (process.env.SKIPJACK_TEST_CRASH_AT ?? '').split(':');
+let passingsLeft = Number(passing);
 
 export function crashPoint(label: CrashPoint): void {
-  if (crashAt === label) process.kill(process.pid, 'SIGKILL');
+  if (crashAt !== label) return;
+  passingsLeft -= 1;
+  if (passingsLeft === 0) process.kill(process.pid, 'SIGKILL');
 }

@@ -46,7 +46,11 @@ export function findJsonProblem(value: unknown, limits: { depthMax: number; node
         stack.push({ value: current[index], pointer: `${next.pointer}/${index}`, depth: next.depth + 1 });
       }
     } else if (typeof current === 'object' && current !== null) {
-      for (const key of Object.keys(current).reverse()) {
+      const keys = Object.keys(current);
+      if (nodes + stack.length + keys.length > limits.nodesMax) {
+        return problem(next.pointer, `more than ${limits.nodesMax} values`);
+      }
+      for (const key of keys.reverse()) {
         const pointer = `${next.pointer}/${escapePointer(key)}`;
         if (key === '__proto__') return problem(next.pointer, 'the key "__proto__" is not accepted');
         const bad = findTextProblem(key);

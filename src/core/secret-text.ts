@@ -17,7 +17,7 @@ const reference = /\$\{\{\s*secrets\.([A-Za-z_][A-Za-z0-9_]{0,99})\s*\}\}/g;
 /** Says what is wrong with the `${{` in a text, or null: references to secrets are all that it may hold. */
 export function findReferenceProblem(text: string): string | null {
   return text.replaceAll(reference, '').includes('${{')
-    ? 'has "${{ … }}" that is no reference to a secret (${{ secrets.NAME }}); expressions come with a later version'
+    ? 'has "${{ … }}" that is no reference to a secret (${{ secrets.NAME }}): a task on its own has no process whose values an expression could name'
     : null;
 }
 

@@ -181,7 +181,7 @@ function typeOf(task: {
  * Checks one task and fills in what it leaves out, its id included.
  *
  * @throws SkipjackError `invalid_request` with a pointer to each problem; `not_supported_yet` where all of them are
- * about what later versions bring (`${{ … }}` that is no reference to a secret).
+ * about expressions, which only tasks of processes have (`${{ … }}` that is no reference to a secret).
  *
  * @example
  * parseTaskInput({ command: 'echo', args: ['hello'] }).queue // 'default'

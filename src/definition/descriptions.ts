@@ -59,7 +59,7 @@ export const fieldWords: Record<string, FieldWords> = {
     example: '${{ tasks["Pay Out"].output }}',
   },
   on_failure: {
-    description: 'A definition that is started with what happened, once a process of this one has failed.',
+    description: 'A definition that is started with what happened, once a process of this one has failed. That one cannot be retried any more.',
     example: 'loan-cleanup',
   },
   'on_failure.definition': { description: 'Its name.', example: 'loan-cleanup' },
@@ -129,7 +129,7 @@ export const fieldWords: Record<string, FieldWords> = {
   },
   'tasks.wait_for': {
     description:
-      'Waits for an event, by its name or a map, and completes with its payload. Events come by POST /v1/events.',
+      'Waits for an event, by its name or a map, and completes with its payload. Events come by "skipjack send", POST /v1/events, or skipjack.send_event in SQL.',
     example: { event: 'paid', key: '${{ input.order }}', timeout: '7d' },
   },
   'tasks.wait_for.event': { description: 'The name of the event.', example: 'paid' },

@@ -200,15 +200,17 @@ function readTasks(
   });
   refuseItemNames(value, checks);
   const linked = link(value, tasks, { ...checks, references, ofOutput });
-  return linked?.map((task) => ({ ...task, ...sparedBy(task, templates) })) ?? null;
+  return linked?.map((task, index) => ({ ...task, ...sparedBy(value[index], templates) })) ?? null;
 }
 
 /** A task whose `if` asks how others have ended is thought about also where its process stops. */
 function sparedBy(
-  { if: condition }: PlannedTask,
+  task: Json | undefined,
   templates: TemplateReader,
 ): Pick<PlannedTask, 'runs_on_failure' | 'runs_on_cancel'> {
-  if (condition === undefined) return {};
+  // As it was written, with its ${{ … }}: so it was read. A plan has what stands in it.
+  const condition = isJsonMap(task) ? task.if : undefined;
+  if (typeof condition !== 'string') return {};
   const { always, failure, cancelled } = templates.callsOf(condition);
   return {
     ...(always || failure ? { runs_on_failure: true } : {}),

@@ -7,6 +7,7 @@ import { planLimits } from '../core/plan.ts';
 import type { Database } from '../database/connection.ts';
 import { parseDefinition } from '../definition/parse-definition.ts';
 import type { DefinitionProblem } from '../definition/problem.ts';
+import { parseApart } from './parse-apart.ts';
 import type { CheckedDefinition } from './publish.ts';
 import { findUnknownDefinitions } from './unknown-definitions.ts';
 import { refused, requireJson } from './values.ts';
@@ -56,7 +57,7 @@ export async function checkDefinition(
   { source, file }: DefinitionText,
   publishing?: { as: string | null },
 ): Promise<CheckedDefinition> {
-  const parsed = parseDefinition(source);
+  const parsed = await parseApart(source);
   if (parsed.kind === 'invalid') throw invalidDefinition(parsed.problems, file);
   const publishedAs = publishing ? (publishing.as ?? parsed.plan.name) : null;
   const problems = await findUnknownDefinitions(db, parsed.refers, publishedAs);

@@ -21,7 +21,9 @@ export async function diffDefinition(
   if (from === undefined && later.version === 1) {
     throw new SkipjackError(
       'not_found',
-      `There is no version before the first of "${name}". Name the other one with "from".`,
+      to === undefined
+        ? `"${name}" has one version only: there is nothing to compare it with.`
+        : `There is no version before the first of "${name}". Name the other one with "from".`,
     );
   }
   const earlier = await read(db, name, from ?? later.version - 1);

@@ -4,6 +4,7 @@ import type { Json } from '../core/json.ts';
 import type { Plan, PlannedTask } from '../core/plan.ts';
 import { levelsOf } from '../core/plan-levels.ts';
 import type { Spec } from '../core/spec.ts';
+import type { RetryOn } from '../core/task.ts';
 import { checkInput } from './check-input.ts';
 import { refused } from './values.ts';
 
@@ -43,6 +44,9 @@ export interface DryTask {
   run_at: string | null;
   /** Tries in all. */
   attempts: number;
+  /** The failures that are tried again; null: all. */
+  retry_on: RetryOn | null;
+  retry_within: string | null;
   timeout: string | null;
   continue_on_error: boolean;
 }
@@ -97,6 +101,8 @@ function toDryTask(task: PlannedTask, ordinal: number, plan: Plan): DryTask {
     delay: durationOf(task.delay_ms),
     run_at: task.run_at ?? null,
     attempts: task.retry?.attempts ?? 1,
+    retry_on: task.retry?.on ?? null,
+    retry_within: durationOf(task.retry?.within_ms),
     timeout: durationOf(task.timeout_ms ?? undefined),
     continue_on_error: task.continue_on_error,
   };

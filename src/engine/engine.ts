@@ -195,7 +195,7 @@ export class Engine {
       case 'definition_inactive':
         throw new SkipjackError(
           'definition_inactive',
-          `Nothing is started by the definition "${toStart}" any more: it is inactive. Make it active again, or start another.`,
+          `Nothing is started by the definition "${toStart}" any more: it is inactive. Make it active again (skipjack definitions activate, or PATCH /v1/definitions/{name}), or start another.`,
         );
       case 'no_such_definition':
         throw typeof toStart === 'string'

@@ -6,6 +6,7 @@
  * batch whose commit is unknown is sent again as it is. A process that is there was created, whatever is said of
  * its request the second time: a newer version of its definition may refuse what the first one took.
  */
+import { crashPoint } from '../core/crash-point.ts';
 import type { Json } from '../core/json.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
 import { isLockTimeout } from '../database/faults.ts';
@@ -75,6 +76,7 @@ export async function startProcesses(
 ): Promise<StartResult[]> {
   try {
     const rows = await insert(db, processes, lockTimeoutMs);
+    crashPoint('start_committed');
     const lines = rows.flatMap((row) => row.lines ?? []);
     if (lines.length > 0) db.hints.announce({ lines });
     const byId = new Map(rows.map((row) => [row.process_id, row]));
@@ -100,7 +102,9 @@ async function insert(db: Database, processes: NewProcess[], lockTimeoutMs: numb
     return (await db.pool.query<StartRow>(statement, values)).rows;
   return inTransaction(db, async (tx) => {
     await tx.query(`set local lock_timeout = ${Number(lockTimeoutMs)}`);
-    return (await tx.query<StartRow>(statement, values)).rows;
+    const { rows } = await tx.query<StartRow>(statement, values);
+    crashPoint('start_done');
+    return rows;
   });
 }
 

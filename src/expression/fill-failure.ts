@@ -2,10 +2,12 @@
 export class FillFailure extends Error {
   readonly details: { expression: string; place: string; values: Record<string, string> };
 
-  constructor(reason: string, details: FillFailure['details']) {
-    super(`${details.place}: \${{ ${cut(details.expression)} }}: ${reason}`);
+  constructor(reason: string, { expression, place: given, values }: FillFailure['details']) {
+    // It has the keys of its input in it, which may have any length.
+    const place = cut(given);
+    super(`${place}: \${{ ${cut(expression)} }}: ${reason}`);
     this.name = 'FillFailure';
-    this.details = details;
+    this.details = { expression, place, values };
   }
 }
 

@@ -14,23 +14,32 @@ export interface FillBounds {
   /** Of one text with expressions in it, and of all of them together. */
   textBytesMax: number;
   textsBytesMax: number;
-  /** Of the JSON of one value. */
+  /** Of the JSON of one value; how large the whole may be is for whoever asked for it to say. */
   lettersMax: number;
   /** What to do about a text that is too large. */
   hint: string;
 }
+
+/** How many values of the largest size are put together before they are judged as a whole. */
+const wholesMax = 4;
 
 export class Filling {
   readonly #scope: Scope;
   readonly #now: number;
   readonly #bounds: FillBounds;
   readonly #meter = new Meter();
+  /** To look through what comes out: what may be larger than usual may also take longer. */
+  readonly #resultMeter: Meter;
   #textsBytes = 0;
+  #letters = 0;
 
   constructor(scope: Scope, { now, bounds }: { now: number; bounds: FillBounds }) {
     this.#scope = scope;
     this.#now = now;
     this.#bounds = bounds;
+    const { resultLettersMax, stepsMax } = expressionLimits;
+    const times = bounds.lettersMax / resultLettersMax;
+    this.#resultMeter = times > 1 ? new Meter(times * stepsMax) : this.#meter;
   }
 
   fillText(text: TextTemplate): SecretText {
@@ -94,12 +103,12 @@ export class Filling {
     }
   }
 
-  /** What may be larger than usual may also take longer to look through. */
+  /** That thousands of large values are too large together is seen before gigabytes are written to count them. */
   #checkResult(value: Json): void {
     const { lettersMax } = this.#bounds;
-    const { resultLettersMax, stepsMax } = expressionLimits;
-    const times = lettersMax / resultLettersMax;
-    checkResult(value, times > 1 ? new Meter(times * stepsMax) : this.#meter, lettersMax);
+    this.#letters += checkResult(value, this.#resultMeter, lettersMax);
+    if (this.#letters > wholesMax * lettersMax)
+      throw new ExpressionFailure(`makes the whole far exceed ${lettersMax} letters of JSON`, 'limit');
   }
 
   evaluate(node: Node): Json {

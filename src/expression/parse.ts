@@ -61,7 +61,7 @@ export function parseExpression(text: string): Parsed {
     return { kind: 'problem', problem: { code: 'too_large', at: 0, message } };
   }
   if (text.trim() === '') {
-    const message = 'there is no expression between ${{ and }}';
+    const message = 'the expression is empty';
     return { kind: 'problem', problem: { code: 'invalid_expression', at: 0, message } };
   }
   try {
@@ -207,7 +207,8 @@ class Reader {
         this.names.items.push({ name, at });
         return { kind: 'item', part: name === 'item' ? 'value' : 'index', at, end };
       default: {
-        const candidates = [...roots, ...itemNames, ...this.#variables];
+        const calls = statusFunctions.map((call) => `${call}()`);
+        const candidates = [...roots, ...itemNames, ...calls, ...this.#variables];
         const message = `there is no ${JSON.stringify(name)} here: expressions know ${roots.join(', ')}`;
         return refuse(at, message, { code: 'unknown_name', near: { word: name, candidates } });
       }

@@ -81,13 +81,13 @@ export function toJsonText(value: Json, meter: Meter): string {
 
 /**
  * Refuses what is too large or cannot be stored. Values share their parts, so that a few nodes may say gigabytes:
- * to be counted before they are written.
+ * to be counted before they are written. Answers how many letters of JSON there are, at the least.
  */
 export function checkResult(
   value: Json,
   meter: Meter,
   lettersMax: number = expressionLimits.resultLettersMax,
-): void {
+): number {
   let letters = 0;
   const add = (more: number) => {
     letters += more;
@@ -124,6 +124,7 @@ export function checkResult(
     } else add(typeof part === 'number' ? String(part).length : 4);
   };
   visit(value, 1);
+  return letters;
 }
 
 const shownLettersMax = 100;

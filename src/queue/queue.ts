@@ -5,7 +5,6 @@
 
 import { type Batcher, createBatcher } from '../core/batching.ts';
 import { SkipjackError } from '../core/errors.ts';
-import { newId } from '../core/ids.ts';
 import { findTextProblem } from '../core/json.ts';
 import type { NewTask } from '../core/task.ts';
 import type {
@@ -16,16 +15,15 @@ import type {
   SettleResult,
   WorkerInfo,
 } from '../core/task-source.ts';
-import { decodeToken } from '../core/token.ts';
 import type { Database } from '../database/connection.ts';
 import { isDataFault } from '../database/faults.ts';
 import { type RetryCounters, repeatingDatabaseFaults } from '../database/repeat.ts';
 import type { ClaimPart } from './claim.ts';
 import { type ClaimLine, createClaimLine } from './claim-line.ts';
 import { type ClaimOneResult, claimTask } from './claim-one.ts';
-import type { TakenTask } from './claimed-task.ts';
 import { type Awaited, createEndWaiters } from './end-waiters.ts';
 import { enqueueKeyedTasks, enqueueTasks } from './enqueue.ts';
+import { claimAndHandOut, type HandOutParts, handOutOne } from './hand-out.ts';
 import { type Beat, heartbeatTasks } from './heartbeat.ts';
 import { describeTasks, type ToDescribe } from './processes/describe.ts';
 import { createPlanCache, type PlanCache } from './processes/plans.ts';
@@ -72,8 +70,6 @@ export interface QueueOptions {
 
 /** Settles of processes under way at once. One process always takes the same lane, so it never waits for itself. */
 const processLanes = 3;
-/** How often a claim looks for others in place of tasks that an expression ended; its caller asks again anyway. */
-const refillsMax = 20;
 /** Claim lines kept for combinations of queues nobody waits for now. */
 const idleLinesMax = 200;
 
@@ -161,51 +157,16 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
     return line;
   }
 
-  /** What its process gives to a task; null: an expression failed, and the task has ended so. */
-  async function describe(
-    { place, ...task }: TakenTask,
-    outputs: ClaimRequest['outputs'] = 'direct',
-  ): Promise<ClaimedTask | null> {
-    if (place === null) return task;
-    const described = await descriptions.add({ place, outputs });
-    if (!('error' in described)) return { ...task, ...described };
-    const claim = decodeToken(task.token, task.id);
-    // Should it not arrive, the lease runs out, and whoever claims the task next comes to the same.
-    if (claim)
-      await settleLineOf(claim)
-        .add({ ...claim, kind: 'failed', error: described.error, retry: false })
-        .catch(() => {});
-    return null;
-  }
-
-  /** What cannot be described goes back uncounted, unless its caller knows how to ask for it again. */
-  async function describeAll(
-    taken: TakenTask[],
-    outputs: ClaimRequest['outputs'],
-    { isAskedAgain }: { isAskedAgain: boolean },
-  ): Promise<ClaimedTask[]> {
-    const described = await Promise.allSettled(taken.map((task) => describe(task, outputs)));
-    const failed = described.find((each) => each.status === 'rejected');
-    if (failed === undefined)
-      return described.flatMap((each) => (each.status === 'fulfilled' ? (each.value ?? []) : []));
-    if (!isAskedAgain) {
-      for (const [index, task] of taken.entries()) {
-        const each = described[index];
-        const hasEnded = each?.status === 'fulfilled' && each.value === null;
-        const claim = decodeToken(task.token, task.id);
-        if (claim && !hasEnded)
-          settleLineOf(claim)
-            .add({ ...claim, kind: 'released' })
-            .catch(() => {});
-      }
-    }
-    throw failed.reason;
-  }
-
   function settleLineOf({ processId }: Pick<ClaimOutcome, 'processId'>) {
     if (!processId) return settles;
     return processSettles[Number.parseInt(processId.slice(-4), 16) % processLanes] ?? settles;
   }
+
+  const handOutParts: HandOutParts = {
+    describe: (task) => descriptions.add(task),
+    settle: (outcome) => settleLineOf(outcome).add(outcome),
+    heartbeat: (beat) => heartbeats.add(beat),
+  };
 
   return {
     db,
@@ -218,40 +179,13 @@ export function openQueue(db: Database, options: QueueOptions = {}): Queue {
       const bad =
         findTextProblem(request.worker) ?? request.queues.map(findTextProblem).find((each) => each !== null);
       if (bad) throw new SkipjackError('invalid_request', `The name of a worker or queue has ${bad}.`);
-      const isAskedAgain = request.claimId !== undefined && !request.claimIdIsNew;
-      const part = {
-        worker: request.worker,
-        leaseMs: request.leaseMs,
-        timeoutGraceMs: request.timeoutGraceMs ?? 0,
-        // As Postgres writes it: what is held is looked up by this text.
-        claimId: request.claimId?.toLowerCase() ?? newId(),
-      };
-      const waitUntil = performance.now() + request.waitMs;
-      const answer: ClaimedTask[] = [];
-      for (let round = 1; round <= refillsMax && !closed; round += 1) {
-        const limit = request.limit - answer.length;
-        const started = answer.filter((task) => task.started).length;
-        // Once there is something to hand out, nobody waits for more.
-        const waitMs = answer.length > 0 ? 0 : Math.max(0, waitUntil - performance.now());
-        const startLimit = Math.max(0, Math.min((request.startLimit ?? request.limit) - started, limit));
-        const claimed = lineFor(request).claim(
-          { ...part, limit, startLimit, mayRepeat: round === 1 && isAskedAgain },
-          { waitMs, signal: request.signal },
-        );
-        // What the first rounds took is handed out, whatever becomes of the last.
-        const taken = await (answer.length > 0 ? claimed.catch(() => []) : claimed);
-        const described = describeAll(taken, request.outputs, { isAskedAgain });
-        const tasks = await (answer.length > 0 ? described.catch(() => []) : described);
-        answer.push(...tasks);
-        // Only tasks that an expression ended on the way leave room for others.
-        if (tasks.length === taken.length || answer.length >= request.limit) break;
-      }
-      return answer;
+      return claimAndHandOut(handOutParts, request, { line: () => lineFor(request), isOpen: () => !closed });
     },
     async claimOne(taskId, part) {
       const result = await claimTask(db, taskId, part);
       if (result.kind !== 'claimed') return result;
-      const [task] = await describeAll([result.task], 'direct', { isAskedAgain: false });
+      const { leaseMs, timeoutGraceMs } = part;
+      const task = await handOutOne(handOutParts, result.task, { leaseMs, timeoutGraceMs });
       return task ? { kind: 'claimed', task } : { kind: 'ended', state: 'failed' };
     },
     settle: (outcome) => withInvalid(settleLineOf(outcome).add(outcome)),

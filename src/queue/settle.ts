@@ -7,6 +7,7 @@
  * decided must be decided on a snapshot from after the wait. The SQL is in settle-statement.ts.
  */
 
+import { crashPoint } from '../core/crash-point.ts';
 import type { Verdict } from '../core/outcomes.ts';
 import type { Outcome, SettleResult } from '../core/task-source.ts';
 import { type Database, inTransaction, type Transaction } from '../database/connection.ts';
@@ -89,8 +90,10 @@ async function settleInProcesses(db: Database, outcomes: ClaimOutcome[]): Promis
   const processIds = outcomes.map((outcome) => outcome.processId as string);
   const { settled, hints } = await inTransaction(db, async (tx) => {
     const needEngine = await lockProcesses(tx, processIds);
+    crashPoint('settle_locked');
     return settleLocked(tx, outcomes, { withEngine: needEngine.size > 0 });
   });
+  crashPoint('settle_committed');
   for (const hint of hints) db.hints.announce(hint);
   announceSettled(db, settled.map(toSettled));
   return settled;
@@ -108,6 +111,7 @@ export async function settleLocked(
 ): Promise<{ settled: SettledRow[]; hints: Hint[] }> {
   const { text, values } = settleStatement(outcomes, { inProcesses: true, withEngine });
   const { rows } = await tx.query<SettleAnswer>(text, values);
+  crashPoint('settle_done');
   const settled = rows[0]?.settled ?? [];
   return { settled, hints: [...hintsOf(settled), ...(await followUp(tx, rows[0], { withEngine }))] };
 }

@@ -25,6 +25,7 @@ export type Handler = (input: any, context: TaskContext) => unknown;
 
 /** What a handler is given besides its input. */
 export interface TaskContext {
+  /** Its `item` says which item of an `each` or `matrix` it is, and what that is. */
   task: RunnableTask;
   /** Counted from 1. */
   attempt: number;

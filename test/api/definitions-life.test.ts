@@ -152,8 +152,11 @@ tasks:
     const only = await api.get(`${path}/diff`);
     expect([only.status, only.body.detail]).toEqual([
       404,
-      'There is no version before the first of "loan". Name the other one with "from".',
+      '"loan" has one version only: there is nothing to compare it with.',
     ]);
+    expect((await api.get(`${path}/diff?to=1`)).body.detail).toBe(
+      'There is no version before the first of "loan". Name the other one with "from".',
+    );
     expect((await api.get(`${path}/diff?from=1`)).body).toMatchObject({ from: 1, to: 1, tasks: [] });
     for (const name of ['B', 'C']) await api.send('PUT', path, { tasks: [{ name }] });
     expect((await api.get(`${path}/diff`)).body).toMatchObject({ from: 2, to: 3 });

@@ -87,6 +87,21 @@ test('deactivate lets nothing more be started by a name, until it is activated',
   expect(await ask(['definitions', 'activate', 'nothing'])).toMatchObject({ code: 3 });
 });
 
+test('publish begins with what the others start, and says what it has published before it is refused', async ({
+  ask,
+}) => {
+  const one = await file('name: one\ntasks: [{ name: A, process: two }]\non_failure: three\n', 'one.yaml');
+  const two = await file('name: two\ntasks: [{ name: A, process: three }]\n', 'two.yaml');
+  const three = await file('name: three\ntasks: [{ name: A }]\n', 'three.yaml');
+  const lost = await file('name: lost\ntasks: [{ name: A, process: nothing }]\n', 'lost.yaml');
+  const published = 'three, version 1\ntwo, version 1\none, version 1\n';
+  expect(await ask(['publish', one, two, three])).toEqual({ code: 0, stdout: published, stderr: '' });
+  const refused = await ask(['publish', three, lost]);
+  expect(refused).toMatchObject({ code: 5, stdout: 'three, version 1 as before\n' });
+  expect(refused.stderr).toContain(`${lost}:2:29: there is no definition "nothing": publish it first`);
+  expect(refused.stderr).toContain(`skipjack: ${lost} has a problem.`);
+});
+
 test('publish refuses a definition that names one which is not there, with its place', async ({ ask }) => {
   const path = await file('name: loan\ntasks:\n  - name: Pay\n    process: { definition: payout }\n');
   const refused = await ask(['publish', path]);

@@ -37,7 +37,7 @@ tasks:
     needs: [Open Loan Application]
     run: ./score "$APPLICANT"
     env: { APPLICANT: "\${{ input.applicant }}" }
-    retry: { attempts: 5 }
+    retry: { attempts: 5, on: { exit_codes: [75], codes: [timed_out] }, within: 1h }
     timeout: 30s
   - name: Ask for Papers
     needs: [Review Credit]
@@ -72,7 +72,7 @@ Step 2
     needs     Open Loan Application
     runs      ./score "$APPLICANT"
     env       APPLICANT=\${{ input.applicant }}
-    retry     5 attempts
+    retry     5 attempts, after exit code 75, timed_out, within 1h
     timeout   30s
 
 Step 3, at the same time

@@ -17,6 +17,8 @@ test('retry takes other inputs for tasks that failed, also where their names hav
   expect(wrong).toMatchObject({ code: 5, stdout: '' });
   expect(wrong.stderr).toContain('"c" is no task that failed. The input can be changed of "a=b".');
   expect(await ask('retry', id, '--input-of', 'a=b={n}')).toMatchObject({ code: 5, stdout: '' });
+  const text = await ask('retry', id, '--input-of', 'c=no');
+  expect(text.stderr).toContain(`Text needs its quotes: --input-of 'c="hello"'.`);
   for (const args of [
     ['--input-of', 'none'],
     ['--input-of', 'c=1', '--input-of', 'c=2'],

@@ -243,7 +243,7 @@ const expressions: Case[] = [
   [
     'invalid_expression',
     inExpression('"${{ ▸ }}"').replace('▸ }}', '}}').replace('"${{', '"${{▸'),
-    'no expression',
+    'the expression is empty',
   ],
   ['invalid_expression', inExpression('"a ${{ input.n +▸ }} b"'), 'it ends too early'],
   ['invalid_expression', inExpression('a ▸${{ input.n'), 'has no }}'],
@@ -315,7 +315,7 @@ const expressions: Case[] = [
   [
     'invalid_expression',
     'defaults: { registry: { username: u, password: "${{▸ }}" } }\ntasks: [{ name: A, image: x }]',
-    'no expression',
+    'the expression is empty',
   ],
   [
     'unknown_input',
@@ -351,8 +351,8 @@ const conditions: Case[] = [
   ['wrong_type', withTask('if: ▸5'), 'if must be an expression, not a number'],
   ['wrong_type', withTask('if: ▸[true]'), 'if must be an expression, not a list'],
   ['wrong_type', withTask('if:▸'), 'if must be an expression, not nothing'],
-  ['invalid_expression', withTask('if: ▸""'), 'there is no expression'],
-  ['invalid_expression', withTask('if: ▸"${{ }}"'), 'there is no expression'],
+  ['invalid_expression', withTask('if: ▸""'), 'the expression is empty'],
+  ['invalid_expression', withTask('if: ▸"${{ }}"'), 'the expression is empty'],
   ['invalid_expression', withTask('if: input.n >▸'), 'it ends too early'],
   ['invalid_expression', withTask('if: ▸input.n'), 'if takes a boolean, not a number'],
   ['invalid_expression', withTask(`if: "▸'yes' + 'no'"`), 'not text'],
@@ -365,6 +365,8 @@ const conditions: Case[] = [
   ['invalid_expression', withTask('if: ▸tasks.A.output.matches("(a+)+$")'), 'take for ever'],
   ['unknown_name', withTask('if: ▸canceled()'), 'there is no function "canceled"', 'cancelled'],
   ['unknown_name', withTask('if: ▸yes'), 'there is no "yes" here'],
+  ['unknown_name', withTask('if: ▸always'), 'there is no "always" here', 'always()'],
+  ['invalid_expression', withTask('if: ▸""'), 'the expression is empty'],
   ['unknown_name', withTask('each: [1]\n    if: ▸item > 1'), 'decided before there are items'],
   ['unknown_input', withTask('if: input.▸m'), 'takes no input "m"'],
   ['unknown_task', withTask('if: tasks.▸X.output'), 'there is no task "X"'],

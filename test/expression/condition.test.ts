@@ -46,7 +46,7 @@ describe('a condition', () => {
     ['range(100000).all(a, range(100000).all(b, true))', 'more than 600000 steps'],
     ['input.n >', 'it ends too early'],
     ['${{ input.n }} > 3', 'cannot be read'],
-    ['', 'there is no expression'],
+    ['', 'the expression is empty'],
   ])('%s fails, and says where', (text, said) => {
     const failure = failureOf(() => holds(text, { n: 7 }));
     expect(failure.message).toContain(said);

@@ -97,15 +97,16 @@ export interface Tally {
   table(): string;
 }
 
-export function createTally(): Tally {
+/** `names`: what is wanted. */
+export function createTally(names: string[] = wanted): Tally {
   const counts = new Map<string, number>();
   const line = (what: string) => `${String(counts.get(what) ?? 0).padStart(8)}  ${what}`;
   return {
     count(what, times = 1) {
       counts.set(what, (counts.get(what) ?? 0) + times);
     },
-    rare: (times) => wanted.filter((what) => (counts.get(what) ?? 0) < times).map(line),
+    rare: (times) => names.filter((what) => (counts.get(what) ?? 0) < times).map(line),
     table: () =>
-      [...wanted, ...[...counts.keys()].filter((what) => !wanted.includes(what)).sort()].map(line).join('\n'),
+      [...names, ...[...counts.keys()].filter((what) => !names.includes(what)).sort()].map(line).join('\n'),
   };
 }

@@ -18,10 +18,15 @@ export interface Program {
 }
 
 /** Starts `skipjack …`; killed when the test is over. Its environment holds nothing of ours but what is given. */
-export function startProgram(args: string[], env: Record<string, string> = {}): Program {
+export function startProgram(
+  args: string[],
+  env: Record<string, string> = {},
+  { cwd = process.cwd() }: { cwd?: string } = {},
+): Program {
   if (!existsSync(main)) throw new Error('dist/ is missing: run "npm run build"');
   const { PATH = '', HOME = '' } = process.env;
   const child = spawn(process.execPath, [main, ...args], {
+    cwd,
     env: { PATH, HOME, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   });

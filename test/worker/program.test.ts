@@ -63,6 +63,12 @@ describe('output', () => {
     });
   });
 
+  test('a script for an item of an each reads which one it is, and what it is', async () => {
+    const run = 'cat "$SKIPJACK_INPUT" > "$SKIPJACK_OUTPUT"';
+    const item = { index: 3, value: { path: 'a.png' } };
+    expect(await script(run, { task: { item } })).toMatchObject({ kind: 'completed', output: { item } });
+  });
+
   test('an empty output file counts as not written', async () => {
     expect(await script(': > "$SKIPJACK_OUTPUT"; echo said')).toMatchObject({
       kind: 'completed',

@@ -112,7 +112,12 @@ function tooLarge(bytesMax: number): SkipjackError {
   );
 }
 
+/** A body is judged before it is read: eight megabytes of brackets are four million values, and a second of work. */
+const bodyLimits = { valuesMax: 600_000, depthMax: 1_000 } as const;
+
 export function parseJson(text: string): unknown {
+  const problem = findBulk(text);
+  if (problem !== null) throw new SkipjackError('invalid_request', `The body has ${problem}.`);
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -121,6 +126,45 @@ export function parseJson(text: string): unknown {
     const where = place ? ` (line ${place.line}, column ${place.column})` : '';
     throw new SkipjackError('invalid_json', `${message}${where}.`, { cause, extra: place ?? {} });
   }
+}
+
+/** By the signs outside of its texts; whether it is JSON at all is not asked. */
+function findBulk(text: string): string | null {
+  const { valuesMax, depthMax } = bodyLimits;
+  if (text.length < valuesMax && text.length < depthMax) return null;
+  let values = 1;
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    switch (text.charCodeAt(at)) {
+      case 0x22: // "
+        at = endOfText(text, at);
+        break;
+      case 0x2c: // ,
+        values += 1;
+        if (values > valuesMax) return `more than ${valuesMax} values`;
+        break;
+      case 0x5b: // [
+      case 0x7b: // {
+        values += 1;
+        depth += 1;
+        if (depth > depthMax) return `values nested deeper than ${depthMax}`;
+        break;
+      case 0x5d: // ]
+      case 0x7d: // }
+        depth -= 1;
+    }
+  }
+  return null;
+}
+
+/** Where the quote is that closes it. */
+function endOfText(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    let escapes = 0;
+    while (text.charCodeAt(end - 1 - escapes) === 0x5c) escapes += 1;
+    if (escapes % 2 === 0) return end;
+  }
+  return text.length;
 }
 
 /** Where V8 says it stumbled, counted from 1. It does not say so of short texts. */

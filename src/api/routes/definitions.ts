@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { SkipjackError } from '../../core/errors.ts';
 import { checkDefinition } from '../../engine/check-definition.ts';
+import { noSuchDefinition } from '../../engine/no-such-definition.ts';
 import {
   type DefinitionView,
   listDefinitions,
@@ -47,12 +48,8 @@ export function addDefinitionRoutes({ endpoints, engine }: ApiParts): void {
 
   async function read(name: string, version?: number): Promise<DefinitionView> {
     const found = await readDefinition(db, name, version);
-    if (found) return found;
-    const isThere = version !== undefined && (await readDefinition(db, name)) !== null;
-    throw new SkipjackError(
-      'not_found',
-      isThere ? `The definition "${name}" has no version ${version}.` : `There is no definition "${name}".`,
-    );
+    if (!found) throw await noSuchDefinition(db, name, version);
+    return found;
   }
 
   endpoints

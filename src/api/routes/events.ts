@@ -125,7 +125,10 @@ export function addEventRoutes({ endpoints, engine }: ApiParts): void {
         // Those without an idempotency key would be sent twice.
         { isRepeatable: false },
       );
-      const refused = results.filter((result) => result.status === 503);
+      // One that somebody else is sending is refused alone, even where it is the only one.
+      const refused = results.filter(
+        (result) => result.status === 503 && 'code' in result && result.code !== 'event_busy',
+      );
       if (refused.length === results.length) {
         const { code, detail } = refused[0] as { code: ErrorCode; detail: string };
         throw new SkipjackError(code, detail);

@@ -2,15 +2,16 @@ import { Command } from 'commander';
 import type { Published } from '../../client/views.ts';
 import type { Flags } from '../../config.ts';
 import { SkipjackError } from '../../core/errors.ts';
+import type { Plan } from '../../core/plan.ts';
 import { configuredClient } from '../client.ts';
-import { type DefinitionFile, readDefinitionFile } from '../definition-file.ts';
+import { type DefinitionFile, describeProblems, readDefinitionFile } from '../definition-file.ts';
 import { outputOption, serverOption, usage, withExamples } from '../options.ts';
 import { type Format, print } from '../print.ts';
 
 export function publishCommand(): Command {
   const command = new Command('publish')
     .description(
-      'Publish definitions: each becomes a new version of its name, unless it is what was published last. Nothing is published when one of the files has a problem',
+      'Publish definitions, those first that others start: each becomes a new version of its name, unless it is what was published last. Nothing is published when one of the files has a problem by itself',
     )
     .summary('publish definitions')
     .argument('<file...>', 'definitions in YAML or JSON; - reads stdin')
@@ -33,21 +34,44 @@ async function publish(files: string[], flags: Flags & { name?: string; output: 
   }
   const client = configuredClient({ ...flags });
   const published: Published[] = [];
-  for (const { file, name, source } of definitions) {
-    published.push(
-      await client.publishDefinition(name, source).catch((error) => {
-        throw inFile(error, file);
-      }),
-    );
+  try {
+    for (const { file, name, source } of startedFirst(definitions)) {
+      published.push(
+        await client.publishDefinition(name, source).catch((error) => {
+          throw inFile(error, file);
+        }),
+      );
+    }
+  } finally {
+    // What is published stays so, whatever is wrong with the next.
+    if (published.length > 0) await print(published, flags.output, () => published.map(describe).join('\n'));
   }
-  await print(published, flags.output, () =>
-    published
-      .map(
-        ({ name, version, created, active }) =>
-          `${name}, version ${version}${created ? '' : ' as before'}${active ? '' : ', inactive as before'}`,
-      )
-      .join('\n'),
-  );
+}
+
+function describe({ name, version, created, active }: Published): string {
+  return `${name}, version ${version}${created ? '' : ' as before'}${active ? '' : ', inactive as before'}`;
+}
+
+/** Before each definition those that it starts, for a name that is not published is refused. */
+function startedFirst<Definition extends DefinitionFile & { name: string }>(
+  definitions: Definition[],
+): Definition[] {
+  const ordered = new Set<Definition>();
+  const seen = new Set<Definition>();
+  const visit = (definition: Definition) => {
+    if (seen.has(definition)) return;
+    seen.add(definition);
+    const names = startedBy(definition.plan);
+    for (const other of definitions) if (names.has(other.name)) visit(other);
+    ordered.add(definition);
+  };
+  definitions.forEach(visit);
+  return [...ordered];
+}
+
+function startedBy({ tasks, on_failure }: Plan): Set<string> {
+  const names = tasks.flatMap(({ process }) => (process ? [process.definition] : []));
+  return new Set(on_failure ? [...names, on_failure.definition] : names);
 }
 
 function nameOf({ file, plan }: DefinitionFile): string {
@@ -58,6 +82,10 @@ function nameOf({ file, plan }: DefinitionFile): string {
 /** What the server finds wrong that we did not, with its place in the file. */
 function inFile(error: unknown, file: string): unknown {
   if (!(error instanceof SkipjackError) || error.code !== 'invalid_definition') return error;
-  const { message, problems, extra } = error;
+  const { problems, extra } = error;
+  // The server says "definition" and the place, of which we know the file.
+  const message = problems.some(({ line }) => line !== undefined)
+    ? describeProblems(file, problems.length)
+    : error.message;
   return new SkipjackError(error.code, message, { problems, extra: { ...extra, file }, cause: error });
 }

@@ -39,7 +39,7 @@ function readInputOf(text: string, known: Record<string, Json> = {}): Record<str
   while (at !== -1 && !isJson(text.slice(at + 1))) at = text.indexOf('=', at + 1);
   const [name, json] =
     at === -1 ? [text.slice(0, first), text.slice(first + 1)] : [text.slice(0, at), text.slice(at + 1)];
-  const input = parseJson(`--input-of "${name}"`, json);
+  const input = parseJson(`--input-of "${name}"`, json, `--input-of '${name}="hello"'`);
   if (Object.hasOwn(known, name)) throw usage(`--input-of names "${name}" twice.`);
   return Object.fromEntries([...Object.entries(known), [name, input]]);
 }

@@ -56,5 +56,5 @@ async function readPayload(given: string): Promise<Json> {
   if (given !== '-' && !given.startsWith('@')) return parseJson('--payload', given);
   const bytes = await readBounded(given === '-' ? '-' : given.slice(1));
   if (!isUtf8(bytes)) throw usage(`--payload ${given} is not text in UTF-8.`);
-  return parseJson(`--payload ${given}`, bytes.toString('utf8'));
+  return parseJson(`--payload ${given}`, bytes.toString('utf8'), '"hello"');
 }

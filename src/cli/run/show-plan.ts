@@ -33,7 +33,7 @@ function showTask(task: DryTask): string[] {
     ['each', describeItems(task)],
     ...describeWork(task),
     ['due', describeDue(task)],
-    ['retry', task.attempts > 1 ? `${task.attempts} attempts` : null],
+    ['retry', describeRetry(task)],
     ['timeout', task.timeout],
     ['on error', task.continue_on_error ? 'the process goes on' : null],
   ];
@@ -87,6 +87,19 @@ function envOf(spec: Spec | null): string | null {
   return Object.entries(spec.env)
     .map(([name, value]) => `${name}=${value}`)
     .join('\n');
+}
+
+function describeRetry({ attempts, retry_on, retry_within }: DryTask): string | null {
+  if (attempts === 1) return null;
+  const failures = [
+    ...(retry_on?.exit_codes ?? []).map((code) => `exit code ${code}`),
+    ...(retry_on?.codes ?? []),
+  ];
+  return [
+    `${attempts} attempts`,
+    ...(failures.length > 0 ? [`after ${failures.join(', ')}`] : []),
+    ...(retry_within === null ? [] : [`within ${retry_within}`]),
+  ].join(', ');
 }
 
 function describeDue({ delay, run_at }: DryTask): string | null {

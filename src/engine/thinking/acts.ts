@@ -44,20 +44,37 @@ export function noActs(): Acts {
 /** Answers the hints for after the commit. */
 export async function act(tx: Transaction, acts: Acts): Promise<Hint[]> {
   const hints: Hint[] = [];
-  if (acts.done.length > 0) await dropThoughts(tx, acts.done);
-  crashPoint('engine_dropped');
-  if (acts.parks.length > 0) await parkTasks(tx, acts.parks);
-  crashPoint('engine_parked');
-  if (acts.waits.length > 0) await waitForEvents(tx, acts.waits);
-  if (acts.posts.length > 0) await postThoughts(tx, acts.posts);
-  crashPoint('engine_posted');
-  for (const each of acts.expansions) hints.push(...(await expandItems(tx, each)));
-  crashPoint('engine_expanded');
-  if (acts.queued.length > 0) hints.push(...(await queueTasks(tx, acts.queued)));
-  crashPoint('engine_queued');
-  if (acts.ends.length > 0) hints.push(...(await endTasks(tx, acts.ends)));
-  crashPoint('engine_ended');
-  for (const list of acts.stoppedLists) hints.push(...(await stopItems(tx, list)));
-  crashPoint('engine_items_stopped');
+  if (acts.done.length > 0) {
+    await dropThoughts(tx, acts.done);
+    crashPoint('engine_dropped');
+  }
+  if (acts.parks.length > 0) {
+    await parkTasks(tx, acts.parks);
+    crashPoint('engine_parked');
+  }
+  if (acts.waits.length > 0) {
+    await waitForEvents(tx, acts.waits);
+    crashPoint('engine_waits_begun');
+  }
+  if (acts.posts.length > 0) {
+    await postThoughts(tx, acts.posts);
+    crashPoint('engine_posted');
+  }
+  for (const each of acts.expansions) {
+    hints.push(...(await expandItems(tx, each)));
+    crashPoint('engine_expanded');
+  }
+  if (acts.queued.length > 0) {
+    hints.push(...(await queueTasks(tx, acts.queued)));
+    crashPoint('engine_queued');
+  }
+  if (acts.ends.length > 0) {
+    hints.push(...(await endTasks(tx, acts.ends)));
+    crashPoint('engine_ended');
+  }
+  for (const list of acts.stoppedLists) {
+    hints.push(...(await stopItems(tx, list)));
+    crashPoint('engine_items_stopped');
+  }
   return hints;
 }

@@ -5,7 +5,8 @@ import type { Json } from '../../core/json.ts';
 import { planLimits } from '../../core/plan.ts';
 import { hasProcessEnded } from '../../core/process.ts';
 import type { TaskError } from '../../core/task.ts';
-import { type Child, readChildren } from '../../queue/processes/read-children.ts';
+import { engineLine } from '../../queue/processes/inbox.ts';
+import { type Child, readChildren, readFailedChildren } from '../../queue/processes/read-children.ts';
 import type { ProcessStanding } from '../../queue/processes/read-standing.ts';
 import { type InnerAnswer, type InnerProcess, startWithin } from '../../queue/processes/start-within.ts';
 import { planOf, processOf, type Round, type TaskThought } from './context.ts';
@@ -23,7 +24,12 @@ export interface InnerStart {
 
 const outputBytesMax = 1024 * 1024;
 
-export async function startChildren({ tx, turn, acts }: Round, starts: InnerStart[]): Promise<void> {
+/** In one statement, for each may have ten thousand tasks: it must end long before its connection is given up. */
+const startsMax = 10;
+
+export async function startChildren(round: Round, all: InnerStart[]): Promise<void> {
+  const { tx, turn, acts } = round;
+  const starts = await retryChildren(round, all);
   const deep = starts.filter(({ process }) => process.depth + 1 > planLimits.depthMax);
   const asked = starts
     .filter((each) => !deep.includes(each))
@@ -40,12 +46,22 @@ export async function startChildren({ tx, turn, acts }: Round, starts: InnerStar
         detached: each.detached,
       },
     ]);
-  acts.done.push(...starts.map(({ row }) => row.id));
   for (const { row, process } of deep) {
+    acts.done.push(row.id);
     const error = tooDeep(process.depth + 1);
     acts.ends.push({ taskId: row.task_id, processId: process.id, state: 'failed', error });
   }
-  if (asked.length === 0) return;
+  for (let first = 0; first < asked.length; first += startsMax) {
+    // The rest is started in the next turn.
+    if (first > 0 && performance.now() > turn.endsAt) return;
+    await startSome({ tx, turn, acts }, asked.slice(first, first + startsMax));
+  }
+}
+
+async function startSome(
+  { tx, turn, acts }: Pick<Round, 'tx' | 'turn' | 'acts'>,
+  asked: [InnerStart, InnerProcess][],
+): Promise<void> {
   const { answers, hints } = await startWithin(
     tx,
     asked.map(([, request]) => request),
@@ -54,18 +70,49 @@ export async function startChildren({ tx, turn, acts }: Round, starts: InnerStar
   turn.hints.push(...hints);
   for (const [{ row, process, detached }, request] of asked) {
     const taskId = row.task_id;
+    acts.done.push(row.id);
     const error = refusalOf(request, answers.get(request.id));
     if (error) acts.ends.push({ taskId, processId: process.id, state: 'failed', error });
     else if (detached) {
+      // Before the ends of others, of which one may stop the process: it has been started.
       const output = { process_id: request.id };
-      acts.ends.push({ taskId, processId: process.id, state: 'completed', output });
+      acts.ends.unshift({ taskId, processId: process.id, state: 'completed', output });
     } else acts.parks.push({ taskId, waitsFor: 'process' });
   }
+}
+
+/**
+ * An item that is tried again, and had to wait for its turn, goes on with the process that it had started, if that
+ * failed: what has completed of it is not done twice. Answers the others.
+ */
+async function retryChildren({ tx, turn, acts }: Round, starts: InnerStart[]): Promise<InnerStart[]> {
+  const items = starts.filter(({ row, detached }) => row.task.item_of !== null && !detached);
+  const children = await readFailedChildren(
+    tx,
+    items.map(({ row }) => ({ processId: row.process_id, taskId: row.task_id })),
+  );
+  if (items.length > 0) crashPoint('engine_children_looked_for');
+  for (const { row } of items) {
+    const childId = children.get(row.task_id);
+    if (childId === undefined) continue;
+    acts.done.push(row.id);
+    acts.parks.push({ taskId: row.task_id, waitsFor: 'process' });
+    acts.posts.push({ processId: childId, kind: 'retry' });
+  }
+  if (children.size > 0) turn.hints.push({ lines: [engineLine] });
+  return starts.filter(({ row }) => !children.has(row.task_id));
 }
 
 export function tooDeep(depth: number): TaskError {
   const message = `It would run ${depth} processes deep; at most ${planLimits.depthMax} start one another.`;
   return { code: 'too_deep', message };
+}
+
+const problemsMax = 20;
+const problemLettersMax = 300;
+
+function cutText(text: string): string {
+  return text.length > problemLettersMax ? `${text.slice(0, problemLettersMax).toWellFormed()}…` : text;
 }
 
 /** Why it was not started; null: it was. */
@@ -83,7 +130,12 @@ export function refusalOf(
     case 'definition_inactive':
       return { code: answer.outcome, message: `The ${name} is inactive: nothing is started by it.` };
     case 'invalid_input': {
-      const problems = answer.problems ?? [];
+      // They name inputs that there should not be, whose names may have any length.
+      const problems = (answer.problems ?? []).slice(0, problemsMax).map(({ pointer, message, ...more }) => ({
+        ...more,
+        pointer: cutText(pointer),
+        message: cutText(message),
+      }));
       const said = problems.slice(0, 10).map(({ pointer, message }) => `${pointer || 'input'}: ${message}`);
       return {
         code: answer.outcome,
@@ -105,6 +157,7 @@ export async function takeUpChildren(round: Round, rows: TaskThought[]): Promise
   const children = new Map(
     (await readChildren(tx, rows.map(childIdOf), outputBytesMax)).map((child) => [child.id, child]),
   );
+  crashPoint('engine_children_read');
   for (const row of rows) {
     const { id, process_id: processId, task_id: taskId } = row;
     acts.done.push(id);
@@ -128,7 +181,9 @@ function isStopped(round: Round, row: TaskThought): boolean {
 function endOf(child: Child | undefined, { id, isStopped }: { id: string; isStopped: boolean }) {
   if (child?.state === 'completed' && !child.is_large)
     return { state: 'completed', output: child.output } as const;
-  if (isStopped) return { state: 'cancelled' } as const;
+  // Also one that was stopped with the other items of its list, and so did not fail.
+  if (isStopped || (child?.state === 'cancelled' && child.is_given_up))
+    return { state: 'cancelled' } as const;
   return { state: 'failed', error: errorOf(child, id) } as const;
 }
 

@@ -1,17 +1,23 @@
 /** Which clean-up tasks of stopping processes are due: those behind which nothing is left to wait for. Pure. */
+import type { PlannedTask } from '../../core/plan.ts';
 import type { LiveTask } from '../../queue/processes/read-standing.ts';
-import type { Ancestors } from './thoughts.ts';
 
-/** Of the live tasks of one process. Answers ids. */
-export function dueCleanups(live: LiveTask[], ancestors: Ancestors): string[] {
-  const waiting = live.filter(
-    ({ state, spared, item_of }) => state === 'pending' && spared && item_of === null,
-  );
-  const unended = [...new Set(live.map(({ ordinal, item_of }) => item_of ?? ordinal))];
-  return waiting
+/** Of the live tasks of one process. Answers ids. Each need of the plan is looked at once, however many are live. */
+export function dueCleanups(live: LiveTask[], planned: Pick<PlannedTask, 'dependents'>[]): string[] {
+  const unended = new Set(live.map(({ ordinal, item_of }) => item_of ?? ordinal));
+  const behind = new Set<number>();
+  const next = [...unended];
+  for (let ordinal = next.pop(); ordinal !== undefined; ordinal = next.pop()) {
+    for (const dependent of planned[ordinal - 1]?.dependents ?? []) {
+      // From an unended one the walk begins anyway.
+      if (!behind.has(dependent) && !unended.has(dependent)) next.push(dependent);
+      behind.add(dependent);
+    }
+  }
+  return live
     .filter(
-      (task) =>
-        !unended.some((ordinal) => ordinal !== task.ordinal && ancestors.isBefore(ordinal, task.ordinal)),
+      ({ ordinal, item_of, state, spared }) =>
+        state === 'pending' && spared && item_of === null && !behind.has(ordinal),
     )
     .map(({ id }) => id);
 }

@@ -47,9 +47,7 @@ async function finish(round: Round, process: ProcessStanding, end: ProcessEnd): 
   await endProcess(round.tx, end);
   crashPoint('engine_process_ended');
   if (process.awaited) round.turn.hints.push({ ended: [process.id] });
-  const { parent_process_id: parentProcessId, parent_task_id: parentTaskId, detached } = process;
-  if (parentProcessId === null || parentTaskId === null || detached) return;
-  await tellParent(round, { processId: process.id, parentProcessId, parentTaskId });
+  await tellParent(round, process);
 }
 
 async function endOf(round: Round, process: ProcessStanding): Promise<ProcessEnd> {
@@ -103,10 +101,10 @@ async function startOnFailure(
   let refusal = depth > planLimits.depthMax ? tooDeep(depth) : null;
   if (refusal === null) {
     const { answers, hints } = await startWithin(tx, [request]);
+    crashPoint('engine_failure_process_started');
     turn.hints.push(...hints);
     refusal = refusalOf(request, answers.get(request.id));
   }
-  crashPoint('engine_failure_process_started');
   await recordEvent(tx, {
     processId: process.id,
     event: refusal ? 'failure_process_refused' : 'failure_process_started',
@@ -115,6 +113,7 @@ async function startOnFailure(
       ...(refusal ? { code: refusal.code, message: refusal.message } : { process_id: request.id }),
     },
   });
+  crashPoint('engine_failure_process_recorded');
   return refusal ? null : request.id;
 }
 
@@ -126,8 +125,11 @@ async function describeFailure(
   own: { error?: TaskError },
 ): Promise<Json> {
   const declared = await readDeclaredInputs(tx, asked);
+  crashPoint('engine_declared_read');
   const failures = await readFailures(tx, process.id, { failuresMax });
+  crashPoint('engine_failures_read');
   const input = (await readInputs(tx, [process.id])).get(process.id) ?? {};
+  crashPoint('engine_failed_input_read');
   const told = cut({ ...failures, error: own.error ?? failures.error });
   const first = told.tasks[0];
   const all: { [key: string]: Json } = {

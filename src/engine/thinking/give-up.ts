@@ -2,6 +2,7 @@
  * A row of the inbox that cannot be thought about: it throws, again and again, for a bug of ours or for data that
  * nothing can be done with. The third time ends what it is about, so that nothing waits for ever.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Plan } from '../../core/plan.ts';
 import { hasProcessEnded } from '../../core/process.ts';
 import type { TaskError } from '../../core/task.ts';
@@ -13,8 +14,9 @@ import { endTasks } from '../../queue/processes/end-tasks.ts';
 import { lockProcesses } from '../../queue/processes/lock.ts';
 import { type ProcessStanding, readStandings } from '../../queue/processes/read-standing.ts';
 import { noActs } from './acts.ts';
+import type { Turn } from './context.ts';
 import { finishFailed } from './finish.ts';
-import { failProcesses } from './stops.ts';
+import { failProcesses, tellParent } from './stops.ts';
 
 const throwsMax = 3;
 
@@ -29,6 +31,7 @@ export async function giveUpOn(
   }: { rowId: string; plans: Map<string, Plan>; error: unknown; onError: (error: unknown) => void },
 ): Promise<Hint[]> {
   const row = await countThrow(db, rowId);
+  crashPoint('engine_throw_counted');
   if (row === null || row.failures < throwsMax) return [];
   const error: TaskError = {
     code: 'engine_failed',
@@ -37,18 +40,35 @@ export async function giveUpOn(
   try {
     return await inTransaction(db, async (tx) => {
       await lockProcesses(tx, [row.process_id]);
+      crashPoint('engine_given_up_locked');
       const [process] = await readStandings(tx, [row.process_id]);
-      if (!process || hasProcessEnded(process.state)) return [];
+      crashPoint('engine_given_up_read');
+      if (!process) return [];
+      if (hasProcessEnded(process.state))
+        return row.kind === 'retry' ? await giveUpRetry(tx, process, rowId) : [];
       const { task_id: taskId, process_id: processId } = row;
       await dropThoughts(tx, [rowId]);
-      if (taskId === null) return endOrFail(tx, { process, plans, error });
-      return endTasks(tx, [{ taskId, processId, state: 'failed', error }]);
+      crashPoint('engine_given_up_dropped');
+      const hints =
+        taskId === null
+          ? await endOrFail(tx, { process, plans, error })
+          : await endTasks(tx, [{ taskId, processId, state: 'failed', error }]);
+      crashPoint('engine_given_up');
+      return hints;
     });
   } catch (again) {
     if (isConnectionFault(again)) throw again;
     onError(again);
     return [];
   }
+}
+
+/** It stays failed, and whoever wanted it retried hears that, as if it had failed again. */
+async function giveUpRetry(tx: Transaction, process: ProcessStanding, rowId: string): Promise<Hint[]> {
+  await dropThoughts(tx, [rowId]);
+  const turn: Turn = { ids: [process.id], plans: new Map(), only: null, endsAt: 0, hints: [] };
+  await tellParent({ tx, turn }, process);
+  return turn.hints;
 }
 
 async function endOrFail(

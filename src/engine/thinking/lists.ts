@@ -1,4 +1,5 @@
 /** Tasks with items: when the last of these has ended, or more have failed than may. */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import {
   type ItemList,
@@ -21,6 +22,7 @@ export async function endLists(round: Round, all: TaskThought[]): Promise<void> 
     tx,
     rows.map(({ process_id, task }) => [process_id, task.ordinal]),
   );
+  crashPoint('engine_lists_read');
   for (const { id, process_id: processId, task_id: taskId } of rows) {
     acts.done.push(id);
     const list = lists.find((each) => each.task_id === taskId);
@@ -37,6 +39,7 @@ export async function endLists(round: Round, all: TaskThought[]): Promise<void> 
 
 async function outputOf({ tx }: Round, list: ItemList) {
   const output = await readItemOutputs(tx, list, outputBytesMax);
+  crashPoint('engine_item_outputs_read');
   if (output !== null) return { state: 'completed', output: output as Json } as const;
   const message = `The outputs of its items are larger than ${outputBytesMax} bytes together.`;
   return { state: 'failed', error: { code: 'output_too_large', message } } as const;
@@ -44,10 +47,12 @@ async function outputOf({ tx }: Round, list: ItemList) {
 
 async function failureOf({ tx }: Round, list: ItemList) {
   const { failed, items } = await readItemFailures(tx, list, { errorsMax, lettersMax: errorLettersMax });
+  crashPoint('engine_item_failures_read');
   const count = list.last_ordinal - list.first_ordinal + 1;
   const first = items[0];
-  const why = first ? `, the first (${first.index}) with: ${first.error.message}` : '';
-  const message = `${failed} of ${count} items failed; ${list.failures_max} may${why}`;
+  const may = list.failures_max === 0 ? 'none may' : `at most ${list.failures_max} may`;
+  const why = first ? `; the first is item ${first.index}: ${first.error.message}` : '';
+  const message = `${failed} of ${count} items failed, and ${may}${why}`;
   return {
     state: 'failed',
     error: { code: 'items_failed', message, details: { failed, items } as unknown as Json },

@@ -35,9 +35,10 @@ export interface RoundResult {
 
 export async function thinkRound(tx: Transaction, turn: Turn): Promise<RoundResult> {
   const processes = new Map((await readStandings(tx, turn.ids)).map((process) => [process.id, process]));
+  crashPoint('engine_standings_read');
   const held = [...processes.values()].filter(isHeld).map(({ id }) => id);
   const postponed = held.length > 0 ? await holdThoughts(tx, held) : 0;
-  crashPoint('engine_held');
+  if (held.length > 0) crashPoint('engine_held');
   const rows = await readDueThoughts(tx, { processIds: turn.ids, limit: rowsMax, only: turn.only });
   crashPoint('engine_read');
   if (rows.length === 0) return { thought: postponed, mayFollow: false };

@@ -2,6 +2,7 @@
  * What expressions ask for, read for all tasks of a round at once. What they may ask of other tasks is final: these
  * have ended. Outputs above a bound are read one by one, for one task at a time.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import type { Transaction } from '../../database/connection.ts';
 import type { Scope } from '../../expression/evaluate.ts';
@@ -38,7 +39,9 @@ export class Scopes {
       for (const { ordinal } of asks) places.set(keyOf(process.id, ordinal), [process.id, ordinal]);
     const processIds = new Set(asking.map(({ process }) => process.id));
     const inputs = await readInputs(tx, [...processIds]);
+    if (processIds.size > 0) crashPoint('engine_inputs_read');
     const tasks = await readAskedTasks(tx, [...places.values()]);
+    if (places.size > 0) crashPoint('engine_asked_read');
     return new Scopes(inputs, new Map(tasks.map((task) => [keyOf(task.process_id, task.ordinal), task])));
   }
 
@@ -56,6 +59,7 @@ export class Scopes {
       else if (!task.is_large) outputs.set(name, task.output);
       else {
         const large = await readLargeOutput(tx, task.id, left);
+        crashPoint('engine_large_output_read');
         left -= large.bytes;
         if (left >= 0) outputs.set(name, large.output);
       }

@@ -62,6 +62,8 @@ export function startThinking(
     for (const id of result.busy)
       if (busy.size < busyMax) busy.set(id, performance.now() + withJitter(busyMs));
     if (result.thought > 0) return 0;
+    // No more are passed over: the next look would find them again at once.
+    if (busy.size >= busyMax) return withJitter(busyMs);
     // A timer fires a millisecond early, as node has it.
     const dueMs = Math.max(1, Math.ceil(result.nextDueMs ?? pollIntervalMs) + 1);
     const isBusy = busy.size > 0 || result.busy.length > 0;

@@ -1,5 +1,6 @@
 /** Processes that are to stop, or to go on, as a whole. */
 import { crashPoint } from '../../core/crash-point.ts';
+import { formatDuration } from '../../core/durations.ts';
 import { hasProcessEnded } from '../../core/process.ts';
 import type { TaskError } from '../../core/task.ts';
 import type { Transaction } from '../../database/connection.ts';
@@ -10,32 +11,39 @@ import { recordEvent } from '../../queue/processes/events.ts';
 import { engineLine, postThoughts } from '../../queue/processes/inbox.ts';
 import { markCancelling } from '../../queue/processes/mark-cancelling.ts';
 import { markFailing } from '../../queue/processes/mark-failing.ts';
-import { readLiveTasks } from '../../queue/processes/read-standing.ts';
+import { type ProcessStanding, readLiveTasks } from '../../queue/processes/read-standing.ts';
 import { retryLocking } from '../../queue/processes/retry.ts';
 import { stopProcesses } from '../../queue/processes/stop.ts';
 import { dueCleanups } from './cleanups.ts';
 import { planOf, processOf, type Round } from './context.ts';
-import { ancestorsOf } from './thoughts.ts';
 
 /** The process that started them is being cancelled, or the task that did was stopped. */
 export async function cancelAsked({ tx, turn }: Round, rows: DueThought[]): Promise<void> {
   const ids = await markCancelling(tx, idsOf(rows));
-  for (const processId of ids) await recordEvent(tx, { processId, event: 'cancel_requested' });
-  crashPoint('engine_marked_stopping');
-  if (ids.length > 0) turn.hints.push(...(await stopProcesses(tx, { whole: ids })));
-  crashPoint('engine_stopped');
+  crashPoint('engine_marked_cancelling');
+  for (const processId of ids) {
+    await recordEvent(tx, { processId, event: 'cancel_requested' });
+    crashPoint('engine_cancel_recorded');
+  }
+  if (ids.length > 0) {
+    turn.hints.push(...(await stopProcesses(tx, { whole: ids })));
+    crashPoint('engine_stopped');
+  }
 }
 
 export async function passDeadlines(round: Round, rows: DueThought[]): Promise<void> {
   const { tx, turn } = round;
   const failures = idsOf(rows).map((processId) => {
     const { deadline_ms: ms } = planOf(round, processOf(round, { process_id: processId }));
-    const message = `The process did not end within its deadline${ms === undefined ? '' : ` of ${ms} ms`}.`;
+    const message = `The process did not end within its deadline${ms === undefined ? '' : ` of ${formatDuration(ms)}`}.`;
     return { processId, error: { code: 'deadline_exceeded', message } };
   });
   const { ids, hints } = await failProcesses(tx, failures);
   turn.hints.push(...hints);
-  for (const processId of ids) await recordEvent(tx, { processId, event: 'deadline_exceeded' });
+  for (const processId of ids) {
+    await recordEvent(tx, { processId, event: 'deadline_exceeded' });
+    crashPoint('engine_deadline_recorded');
+  }
 }
 
 /** For reasons of their own, no task's. Answers which of them had not ended. */
@@ -44,9 +52,9 @@ export async function failProcesses(
   failures: { processId: string; error: TaskError }[],
 ): Promise<{ ids: string[]; hints: Hint[] }> {
   const ids = await markFailing(tx, failures);
-  crashPoint('engine_marked_stopping');
+  crashPoint('engine_marked_failing');
   const hints = ids.length > 0 ? await stopProcesses(tx, { whole: ids }) : [];
-  crashPoint('engine_stopped');
+  if (ids.length > 0) crashPoint('engine_stopped');
   return { ids, hints };
 }
 
@@ -56,28 +64,21 @@ export async function retryAsked(round: Round, rows: DueThought[]): Promise<void
   for (const processId of idsOf(rows)) {
     const { result, hints } = await retryLocking(tx, processId, { withParent: true });
     turn.hints.push(...hints);
+    crashPoint('engine_child_retried');
     if (result.kind === 'retried') continue;
     const process = processOf(round, { process_id: processId });
-    const { parent_process_id, parent_task_id, state, detached } = process;
-    if (parent_process_id === null || parent_task_id === null || detached || !hasProcessEnded(state))
-      continue;
-    await tellParent(round, { processId, parentProcessId: parent_process_id, parentTaskId: parent_task_id });
+    if (hasProcessEnded(process.state)) await tellParent(round, process);
   }
 }
 
-/** The task of another process hears that what it had started has ended. */
+/** If a task of another process waits for it, that hears that it has ended. */
 export async function tellParent(
-  { tx, turn }: Round,
-  child: { processId: string; parentProcessId: string; parentTaskId: string },
+  { tx, turn }: Pick<Round, 'tx' | 'turn'>,
+  child: ProcessStanding,
 ): Promise<void> {
-  await postThoughts(tx, [
-    {
-      processId: child.parentProcessId,
-      taskId: child.parentTaskId,
-      kind: 'child_ended',
-      details: { process_id: child.processId },
-    },
-  ]);
+  const { parent_process_id: processId, parent_task_id: taskId, detached } = child;
+  if (processId === null || taskId === null || detached) return;
+  await postThoughts(tx, [{ processId, taskId, kind: 'child_ended', details: { process_id: child.id } }]);
   turn.hints.push({ lines: [engineLine] });
   crashPoint('engine_child_told');
 }
@@ -87,13 +88,14 @@ export async function cleanUp(round: Round, rows: DueThought[]): Promise<void> {
   const { tx } = round;
   const ids = idsOf(rows);
   const live = await readLiveTasks(tx, ids);
+  crashPoint('engine_live_read');
   const due = ids.flatMap((id) => {
     const own = live.filter(({ process_id }) => process_id === id);
     if (!own.some(({ spared }) => spared)) return [];
-    const plan = planOf(round, processOf(round, { process_id: id }));
-    return dueCleanups(own, ancestorsOf(plan));
+    return dueCleanups(own, planOf(round, processOf(round, { process_id: id })).tasks);
   });
-  if (due.length > 0) await activateCleanups(tx, due);
+  if (due.length === 0) return;
+  await activateCleanups(tx, due);
   crashPoint('engine_cleanups_due');
 }
 

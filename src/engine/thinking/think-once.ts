@@ -38,7 +38,7 @@ export interface TurnResult {
   thought: number;
   /** Processes that others hold. */
   busy: string[];
-  /** Where nothing is due: until something is, if anything is known of. */
+  /** Where nothing was thought: until something is due, if anything is known of. */
   nextDueMs: number | null;
 }
 
@@ -55,8 +55,10 @@ export async function thinkOnce(queue: Thinker, options: ThinkOptions = {}): Pro
   if (due.length === 0) return { thought: 0, busy: [], nextDueMs };
   crashPoint('engine_candidates_found');
   const plans = await queue.plans.get(due.flatMap(({ definition_id: id }) => id ?? []));
+  crashPoint('engine_plans_read');
   try {
-    return { ...(await think(queue, { due, plans, only: null })), nextDueMs: null };
+    // Where nothing was left to think of the first, which others have moved meanwhile, more may be due behind them.
+    return { ...(await think(queue, { due, plans, only: null })), nextDueMs: 0 };
   } catch (error) {
     endTurnBy(queue, error);
     const results = [];
@@ -64,7 +66,7 @@ export async function thinkOnce(queue: Thinker, options: ThinkOptions = {}): Pro
     return {
       thought: results.reduce((sum, { thought }) => sum + thought, 0),
       busy: results.flatMap(({ busy }) => busy),
-      nextDueMs: null,
+      nextDueMs: 0,
     };
   }
 }
@@ -111,9 +113,13 @@ async function think(
   });
   crashPoint('engine_committed');
   announce(queue, hints);
+  crashPoint('engine_announced');
   const missing = asked.filter((id) => !ids.includes(id));
   const gone = due.flatMap(({ id, definition_id }) => (definition_id === null ? id : []));
-  if (gone.length > 0) await dropThoughtsOfGone(db, gone);
+  if (gone.length > 0) {
+    await dropThoughtsOfGone(db, gone);
+    crashPoint('engine_gone_dropped');
+  }
   return { thought, busy: missing.filter((id) => !gone.includes(id)) };
 }
 
@@ -141,9 +147,11 @@ async function thinkAlone(
   } catch (error) {
     endTurnBy(queue, error);
   }
-  const rows = await inTransaction(queue.db, (tx) =>
-    readDueThoughts(tx, { processIds: [process.id], limit: alonesMax, only: null }),
-  );
+  const rows = await inTransaction(queue.db, async (tx) => {
+    const alone = await readDueThoughts(tx, { processIds: [process.id], limit: alonesMax, only: null });
+    crashPoint('engine_alone_read');
+    return alone;
+  });
   let sum = 0;
   for (const { id } of rows) {
     try {

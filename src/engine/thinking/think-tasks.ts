@@ -1,5 +1,6 @@
 /** Tasks whose needs have ended: what each of them comes to. */
 import { setImmediate } from 'node:timers/promises';
+import { crashPoint } from '../../core/crash-point.ts';
 import { type Plan, planLimits } from '../../core/plan.ts';
 import {
   type ProcessStanding,
@@ -148,11 +149,13 @@ async function readEnds(
   const unsuccessful = new Set(
     (await readUnsuccessful(tx, [...needs.values()])).map((place) => keyOf(...place)),
   );
+  if (needs.size > 0) crashPoint('engine_needs_read');
   // While it is running nothing has failed for good.
   const asking = first.filter(
     ({ process, thought }) => process.state !== 'running' && thought.condition?.calls.failure,
   );
   const failed = await readFailed(tx, [...new Set(asking.map(({ process }) => process.id))]);
+  if (asking.length > 0) crashPoint('engine_failed_read');
   return ({ process, plan, thought }) => ({
     success: !thought.planned.needs.some((need) => unsuccessful.has(keyOf(process.id, need))),
     failure:

@@ -13,7 +13,7 @@ const [timeMin, timeMax] = [Date.UTC(1970, 0, 2), Date.UTC(9998, 11, 30)];
 export function readSleep(value: Json): { delayMs: number } | { error: TaskError } {
   const ms = typeof value === 'string' ? parseDuration(value.trim()) : null;
   if (ms !== null && ms <= sleepMsMax) return { delayMs: ms };
-  return refused(`sleep.for is ${show(value)}, not a duration of at most 366 days, as 90s or 2h`);
+  return refused(`sleep is ${show(value)}, not a duration of at most 366 days, as 90s or 2h`);
 }
 
 /** `sleptTo`: as far ahead as one may sleep. */

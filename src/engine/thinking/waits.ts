@@ -27,25 +27,30 @@ export async function awaitEvents({ tx, acts }: Round, waits: EventWait[]): Prom
   crashPoint('engine_events_locked');
   const free = waits.filter((wait) => locked.some((each) => isSame(each, wait)));
   const kept = free.length > 0 ? await readKeptEvents(tx, free) : [];
+  if (free.length > 0) crashPoint('engine_events_looked_for');
   const taken = new Set<string>();
   for (const { row, name, key, timeoutMs } of free) {
     const { id, process_id: processId, task_id: taskId } = row;
     acts.done.push(id);
     const event = kept.find((each) => isSame(each, { name, key }) && !taken.has(each.id));
     if (event) {
+      // Before the ends of others, of which one may stop the process: the event is taken.
       taken.add(event.id);
-      acts.ends.push({ taskId, processId, state: 'completed', output: event.payload });
+      acts.ends.unshift({ taskId, processId, state: 'completed', output: event.payload });
       continue;
     }
     acts.parks.push({ taskId, waitsFor: 'event' });
     acts.waits.push({ taskId, processId, name, key });
     if (timeoutMs !== null) acts.posts.push({ processId, taskId, kind: 'timer', delayMs: timeoutMs });
   }
-  if (taken.size > 0) await takeEvents(tx, [...taken]);
-  crashPoint('engine_events_taken');
-  const left = waits.filter((wait) => !free.includes(wait)).map(({ row }) => row.id);
-  if (left.length > 0) await putOffThoughts(tx, left, withJitter(lockedMs));
-  acts.putOff += left.length;
+  if (taken.size > 0) {
+    await takeEvents(tx, [...taken]);
+    crashPoint('engine_events_taken');
+  }
+  await putOff(
+    { tx, acts },
+    waits.filter((wait) => !free.includes(wait)).map(({ row }) => row),
+  );
 }
 
 function isSame(one: EventName, other: EventName): boolean {
@@ -59,9 +64,10 @@ export async function timeOutWaits({ tx, acts }: Round, rows: TaskThought[]): Pr
     rows.map((row) => row.task_id),
   );
   // It is being sent its event, if that is not rolled back.
-  const left = rows.filter((row) => locked.has(row.task_id)).map(({ id }) => id);
-  if (left.length > 0) await putOffThoughts(tx, left, withJitter(lockedMs));
-  acts.putOff += left.length;
+  await putOff(
+    { tx, acts },
+    rows.filter((row) => locked.has(row.task_id)),
+  );
   for (const { id, process_id: processId, task_id: taskId } of rows) {
     if (locked.has(taskId)) continue;
     acts.done.push(id);
@@ -74,11 +80,23 @@ export async function timeOutWaits({ tx, acts }: Round, rows: TaskThought[]): Pr
 /** Their events have come. */
 export async function takeUpEvents({ tx, acts }: Round, rows: TaskThought[]): Promise<void> {
   const payloads = await readPayloads(tx, rows.map(eventIdOf));
+  crashPoint('engine_payloads_read');
   for (const row of rows) {
     const { id, process_id: processId, task_id: taskId } = row;
     acts.done.push(id);
     acts.ends.push({ taskId, processId, state: 'completed', output: payloads.get(eventIdOf(row)) ?? null });
   }
+}
+
+async function putOff({ tx, acts }: Pick<Round, 'tx' | 'acts'>, rows: TaskThought[]): Promise<void> {
+  if (rows.length === 0) return;
+  await putOffThoughts(
+    tx,
+    rows.map(({ id }) => id),
+    withJitter(lockedMs),
+  );
+  crashPoint('engine_put_off');
+  acts.putOff += rows.length;
 }
 
 function eventIdOf({ details }: { details: Json }): string {

@@ -9,6 +9,7 @@
  * Who sends an event and who comes to wait for it take the same advisory lock, so that neither misses the other. A
  * stranger's open transaction may hold it: see `sender.ts` for how others are kept out of that.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import { type Database, inTransaction } from '../../database/connection.ts';
 import { isLockTimeout } from '../../database/faults.ts';
@@ -52,6 +53,7 @@ export async function sendFreeEvents(db: Database, events: NewEvent[]): Promise<
       'select * from skipjack.send_events($1::jsonb, waits => false)',
       [JSON.stringify(events)],
     );
+    crashPoint('event_sent');
     return toResults(events, rows);
   }).then((results) => announce(db, results));
 }
@@ -68,6 +70,7 @@ export async function sendEvents(
       const { rows } = await tx.query<SendRow>('select * from skipjack.send_events($1::jsonb)', [
         JSON.stringify(events),
       ]);
+      crashPoint('event_sent');
       return toResults(events, rows);
     });
     return announce(db, results);
@@ -85,6 +88,7 @@ export async function sendEvents(
 }
 
 function announce(db: Database, results: SendResult[]): SendResult[] {
+  crashPoint('event_committed');
   if (results.some((result) => result.kind === 'created' && result.woken > 0))
     db.hints.announce({ lines: [engineLine] });
   return results;

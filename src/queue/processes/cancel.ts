@@ -2,6 +2,7 @@
  * Cancel: what waits ends at once, what runs is asked to stop; the process ends with the last of them, and with the
  * clean-up tasks that run on a cancel. A pause holds nothing back any more: whatever is left is to end.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
 import { recordEvent } from './events.ts';
@@ -33,11 +34,14 @@ export async function cancelProcess(
       `update skipjack.processes set state = 'cancelling', revision = revision + 1 where id = $1`,
       [id],
     );
+    crashPoint('cancel_marked');
     await recordEvent(tx, { processId: id, event: 'cancel_requested', by: options.by });
+    crashPoint('cancel_recorded');
     hints = await stopProcesses(tx, { whole: [id], withEngine: needsEngine(process) });
     if (process.paused && needsEngine(process)) hints.push(...(await wakeThoughts(tx, id)));
     return { kind: 'cancelling' };
   });
+  crashPoint('cancel_committed');
   for (const hint of hints) db.hints.announce(hint);
   return result;
 }
@@ -49,5 +53,6 @@ async function wakeThoughts(tx: Transaction, id: string): Promise<Hint[]> {
      where process_id = $1 and available_at = 'infinity'`,
     [id],
   );
+  crashPoint('cancel_thoughts_woken');
   return [{ lines: [engineLine] }];
 }

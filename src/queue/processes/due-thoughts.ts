@@ -153,7 +153,7 @@ export async function countThrow(
     failures: number;
   }>(
     `update skipjack.engine_items set failures = least(failures + 1, 1000),
-       available_at = clock_timestamp() + least(60, 0.5 * 2 ^ least(failures, 10)) * interval '1 second'
+       available_at = clock_timestamp() + least(60, 2 ^ least(failures, 10)) * interval '1 second'
      where id = $1
      returning process_id, task_id, kind, failures`,
     [id],

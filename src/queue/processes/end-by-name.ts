@@ -6,6 +6,7 @@
  * again answers the same: it is told by its outcome, its words, and who said them.
  */
 import { isDeepStrictEqual } from 'node:util';
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import type { Parking, TaskError } from '../../core/task.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
@@ -54,6 +55,7 @@ export async function endTaskByName(
     const process = await lockProcess(tx, processId);
     if (!process) return { kind: 'not_found' };
     const task = await findTask(tx, processId, name);
+    crashPoint('named_found');
     if (!task) return { kind: 'no_such_task', names: await nearestNames(tx, processId) };
     const taskId = task.id;
     const worker = options.by ?? somebody;
@@ -65,6 +67,7 @@ export async function endTaskByName(
     if (task.waits_for !== null) return { kind: 'waiting', taskId, waitsFor: task.waits_for };
 
     const claimed = await claimFor(tx, taskId, worker);
+    crashPoint('named_claimed');
     if (claimed.kind !== 'claimed') return { ...claimed, taskId };
     await recordEvent(tx, {
       processId,
@@ -72,6 +75,7 @@ export async function endTaskByName(
       taskId,
       by: options.by,
     });
+    crashPoint('named_recorded');
     const settled = await settleLocked(
       tx,
       [
@@ -91,6 +95,7 @@ export async function endTaskByName(
     announced = settled.settled.map(toSettled);
     return { kind: 'ended', taskId, repeated: false };
   });
+  crashPoint('named_committed');
   for (const hint of hints) db.hints.announce(hint);
   announceSettled(db, announced);
   return result;
@@ -123,6 +128,7 @@ async function claimFor(
   { kind: 'claimed'; claimNo: number } | { kind: 'already_claimed'; worker: string; leaseExpiresAt: string }
 > {
   await tx.query('select from skipjack.queue_items where task_id = $1 for update', [taskId]);
+  crashPoint('named_locked');
   const { rows } = await tx.query<{ claim_no: number }>(
     `update skipjack.queue_items as item set
        claim_no = item.claim_no + 1, worker = $2, claimed_at = clock.at, started_at = clock.at,

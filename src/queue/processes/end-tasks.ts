@@ -6,6 +6,7 @@
  * the end of a process that a task had started comes that late; if it has completed, so has the task. In one call
  * ends count in their order: behind one that stops the process the others find it stopped.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import type { TaskError } from '../../core/task.ts';
 import type { Transaction } from '../../database/connection.ts';
@@ -96,6 +97,7 @@ export async function endTasks(tx: Transaction, ends: EngineEnd[]): Promise<Hint
        ${linesWithEngine} as lines`,
     [JSON.stringify(rows)],
   );
+  crashPoint('engine_tasks_ended');
   const ended = answers[0]?.ended ?? [];
   return [
     ...(ended.length > 0 ? [{ ended }] : []),

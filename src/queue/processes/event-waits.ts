@@ -4,6 +4,7 @@
  *
  * A lock that is not free is not waited for: a stranger's open transaction may hold it, and we hold processes.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import type { Transaction } from '../../database/connection.ts';
 
@@ -80,10 +81,12 @@ export async function giveUpWaits(
      returning task_id`,
     [taskIds],
   );
+  crashPoint('engine_waits_given_up');
   const left = await tx.query<{ task_id: string }>(
     'select task_id from skipjack.event_waits where task_id = any ($1::uuid[])',
     [taskIds],
   );
+  crashPoint('engine_waits_left_read');
   const toSet = (found: { task_id: string }[]) => new Set(found.map((row) => row.task_id));
   return { givenUp: toSet(rows), locked: toSet(left.rows) };
 }

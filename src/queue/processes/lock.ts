@@ -3,6 +3,7 @@
  * transaction will need in one statement and by id, so that no two wait for each other in a ring. What is read
  * under it must be read by a later statement: the one that waited sees what was before the wait.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import { SkipjackError } from '../../core/errors.ts';
 import type { ProcessState } from '../../core/process.ts';
 import type { Transaction } from '../../database/connection.ts';
@@ -37,12 +38,14 @@ export function needsEngine(process: LockedProcess): boolean {
 /** Locks one process and reads it as it is then. Null: there is none. */
 export async function lockProcess(tx: Transaction, id: string): Promise<LockedProcess | null> {
   await lockProcesses(tx, [id]);
+  crashPoint('process_locked');
   const { rows } = await tx.query<Omit<LockedProcess, 'revision'> & { revision: string }>(
     `select id, state, paused, fail_fast, revision, thinks, finishes, cleans_up,
        to_char(finished_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as finished_at
      from skipjack.processes where id = $1`,
     [id],
   );
+  crashPoint('process_read');
   return rows[0] ? { ...rows[0], revision: Number(rows[0].revision) } : null;
 }
 

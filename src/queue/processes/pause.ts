@@ -4,6 +4,7 @@
  * No engine thinks about a paused process: it postpones what it finds in the inbox to infinity, and there the resume
  * finds it. What was not due yet keeps its time.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import { type Database, inTransaction } from '../../database/connection.ts';
 import { recordEvent } from './events.ts';
 import { engineLine } from './inbox.ts';
@@ -30,8 +31,11 @@ export async function setProcessPaused(
       id,
       paused,
     ]);
+    crashPoint('pause_marked');
     await recordEvent(tx, { processId: id, event: paused ? 'paused' : 'resumed', by: options.by });
+    crashPoint('pause_recorded');
     await lockItems(tx, [id]);
+    crashPoint('pause_items_locked');
     const { rows } = await tx.query<{ queue: string; priority: number }>(
       `with held as (
          update skipjack.queue_items as item set held = $2
@@ -42,16 +46,19 @@ export async function setProcessPaused(
        select distinct queue, priority from held`,
       [id, paused],
     );
+    crashPoint('pause_items_held');
     if (paused) return { kind: 'done' };
     const postponed = await tx.query(
       `update skipjack.engine_items set available_at = clock_timestamp()
        where process_id = $1 and available_at = 'infinity'`,
       [id],
     );
+    crashPoint('pause_thoughts_resumed');
     lines = rows.map((row) => [row.queue, row.priority]);
     if (postponed.rowCount) lines.push(engineLine);
     return { kind: 'done' };
   });
+  crashPoint('pause_committed');
   if (lines.length > 0) db.hints.announce({ lines, putBack: true });
   return result;
 }

@@ -15,6 +15,8 @@ export interface Child {
   /** Of a failed one: its own, else that of the task that failed first, by `task`. */
   error: TaskError | null;
   task: string | null;
+  /** Its task is an item of a list of which too many have failed: the others were stopped. */
+  is_given_up: boolean;
 }
 
 /** They have ended, so nothing of them moves. `bytesMax`: of an output that is handed up. */
@@ -23,6 +25,11 @@ export async function readChildren(tx: Transaction, ids: string[], bytesMax: num
   const { rows } = await tx.query<Child>(
     `select child.id, child.parent_task_id, child.name as definition, child.state,
        coalesce(result.error, failed.error) as error, case when result.error is null then failed.name end as task,
+       coalesce((
+         select list.failed > list.failures_max
+         from skipjack.tasks as item
+         join skipjack.item_lists as list on list.process_id = item.process_id and list.ordinal = item.item_of
+         where item.id = child.parent_task_id), false) as is_given_up,
        coalesce(sized.bytes > ${bytes}, false) as is_large,
        case when sized.bytes <= ${bytes} then coalesce(result.output, (
          select jsonb_object_agg(name, output) from skipjack.tasks
@@ -47,4 +54,26 @@ export async function readChildren(tx: Transaction, ids: string[], bytesMax: num
     [ids],
   );
   return rows;
+}
+
+/** The last process that each of these tasks had started, where it failed and can go on: by the ids of the tasks. */
+export async function readFailedChildren(
+  tx: Transaction,
+  tasks: { processId: string; taskId: string }[],
+): Promise<Map<string, string>> {
+  if (tasks.length === 0) return new Map();
+  const { rows } = await tx.query<{ task_id: string; id: string }>(
+    `select wanted.task_id, child.id
+     from unnest($1::uuid[], $2::uuid[]) as wanted (process_id, task_id)
+     cross join lateral (
+       select id, state from skipjack.processes
+       where parent_process_id = wanted.process_id and parent_task_id = wanted.task_id and not detached
+       order by id desc limit 1
+     ) as child
+     where child.state = 'failed' and not exists (
+       select from skipjack.process_results as result
+       where result.process_id = child.id and result.failure_process_id is not null)`,
+    [tasks.map(({ processId }) => processId), tasks.map(({ taskId }) => taskId)],
+  );
+  return new Map(rows.map((row) => [row.task_id, row.id]));
 }

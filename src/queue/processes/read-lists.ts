@@ -1,4 +1,5 @@
 /** Items of an `each`, once there is something to decide about all of them. */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import type { Transaction } from '../../database/connection.ts';
 
@@ -41,6 +42,7 @@ export async function readItemOutputs(
      from skipjack.tasks where process_id = $1 and ordinal between $2 and $3`,
     place,
   );
+  crashPoint('engine_item_outputs_sized');
   if ((sizes[0]?.bytes ?? 0) > bytesMax) return null;
   const { rows } = await tx.query<{ output: Json }>(
     `select case when state = 'completed' then output end as output

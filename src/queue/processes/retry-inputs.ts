@@ -72,9 +72,13 @@ export async function findChanges(
   return { changes, problems };
 }
 
+/** Servers that know only the inputs of definitions would hand those out: the database is closed to them. */
 export async function changeInputs(tx: Transaction, changes: InputChanges): Promise<void> {
   await tx.query(
-    `update skipjack.tasks as task set input = given.value
+    `with closed as (
+       update skipjack.compatibility set compatible_from = 13 where compatible_from < 13
+     )
+     update skipjack.tasks as task set input = given.value
      from jsonb_each($1::jsonb) as given (id, value)
      where task.id = given.id::uuid`,
     [JSON.stringify(Object.fromEntries(changes))],

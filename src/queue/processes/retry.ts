@@ -5,11 +5,13 @@
  * letter of one of its tasks is this.
  *
  * A process that a task waits for is retried with the process of that task, from the top: the task would hear
- * nothing of it otherwise. One for which `on_failure` started another is over: what it had done was put right.
+ * nothing of it otherwise. That of an item which has to wait for its turn goes on when the turn has come. One for
+ * which `on_failure` started another is over: what it had done was put right.
  *
  * Claim numbers go on from where they were, so that no token of the earlier life fits the new one. Under the
  * lock: of two at once one wins, the other finds the process running.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
@@ -41,6 +43,7 @@ export async function retryProcess(
   options: RetryOptions = {},
 ): Promise<RetryProcessResult> {
   const { result, hints } = await inTransaction(db, (tx) => retryLocking(tx, id, options));
+  crashPoint('retry_committed');
   for (const hint of hints) db.hints.announce(hint);
   return result;
 }
@@ -57,6 +60,7 @@ export async function retryLocking(
   requireRevision(process, options);
   if (process.state !== 'failed') return refused({ kind: 'not_failed', state: process.state });
   const ties = await readTies(tx, id);
+  crashPoint('retry_ties_read');
   if (ties.root_id !== id && !(options.withParent && ties.goes_on))
     return refused({ kind: 'has_parent', rootId: ties.root_id });
   if (ties.failure_process_id !== null)
@@ -65,9 +69,11 @@ export async function retryLocking(
   const inputs = Object.entries(options.inputs ?? {});
   const { changes, problems } =
     inputs.length > 0 ? await findChanges(tx, id, inputs) : { changes: [], problems: [] };
+  if (inputs.length > 0) crashPoint('retry_inputs_read');
   if (problems.length > 0) return refused({ kind: 'invalid_inputs', problems });
 
   const failed = await readFailed(tx, id);
+  crashPoint('retry_failed_read');
   await recordEvent(tx, {
     processId: id,
     event: 'retried',
@@ -78,8 +84,12 @@ export async function retryLocking(
       ...(inputs.length > 0 ? { inputs: inputs.map(([name]) => name).slice(0, 100) } : {}),
     },
   });
+  crashPoint('retry_recorded');
   const { lines } = await reviveProcess(tx, id);
-  if (changes.length > 0) await changeInputs(tx, changes);
+  if (changes.length > 0) {
+    await changeInputs(tx, changes);
+    crashPoint('retry_inputs_changed');
+  }
   return { result: { kind: 'retried', tasks: failed }, hints: [{ lines, putBack: true }] };
 }
 

@@ -10,6 +10,7 @@
  * An active task goes to the queue, or is parked as it was: for its items; for the process that it had started, if
  * that has failed and can go on; else for an engine, if one must think about it.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Transaction } from '../../database/connection.ts';
 import { engineLine } from './inbox.ts';
 
@@ -71,28 +72,39 @@ const markedSql = `marked as (
  */
 export async function reviveProcess(tx: Transaction, id: string): Promise<{ lines: [string, number][] }> {
   await tx.query(
-    `with recursive ${againSql}, ${childrenSql}, placed as materialized (
+    `with recursive ${againSql}, ${childrenSql}, skipping as materialized (
+       -- What needs a task that stays skipped is thought about, also if that was skipped while the process stopped.
+       select distinct dependent.ordinal
+       from skipjack.tasks as task
+       cross join lateral unnest(task.dependents) as dependent (ordinal)
+       where task.process_id = $1 and task.state = 'skipped' and task.ordinal not in (select ordinal from again)
+     ), placed as materialized (
        select task.place, task.id, coalesce(waiting.unmet, 0) as unmet,
+         task.thinks or skipping.ordinal is not null as thinks,
          case when waiting.unmet is not null then null
            when exists (select from skipjack.item_lists where process_id = $1 and ordinal = again.ordinal) then 'items'
            when children.goes_on then 'process'
-           when task.thinks then 'engine' end as waits_for
+           when task.thinks or skipping.ordinal is not null then 'engine' end as waits_for
        from again
        cross join lateral (
          select ctid as place, id, thinks from skipjack.tasks where process_id = $1 and ordinal = again.ordinal limit 1
        ) as task
        left join waiting on waiting.ordinal = again.ordinal
+       left join skipping on skipping.ordinal = again.ordinal
        left join children on children.parent_task_id = task.id
      ), ${markedSql}
      update skipjack.tasks as task set
-       state = case when placed.unmet = 0 then 'active' else 'pending' end, unmet = placed.unmet,
+       state = case when placed.unmet = 0 then 'active' else 'pending' end, unmet = placed.unmet, thinks = placed.thinks,
        waits_for = placed.waits_for, ${freshSql}
      from placed
      where task.ctid = placed.place`,
     [id],
   );
+  crashPoint('retry_tasks_revived');
   await reviveItems(tx, id);
+  crashPoint('retry_items_revived');
   await dropItems(tx, id);
+  crashPoint('retry_items_dropped');
   return { lines: await setGoing(tx, id) };
 }
 
@@ -181,6 +193,7 @@ async function setGoing(tx: Transaction, id: string): Promise<[string, number][]
      delete from skipjack.process_results where process_id = $1`,
     [id],
   );
+  crashPoint('retry_thoughts_dropped');
   const { rows } = await tx.query<{ lines: [string, number][] | null; thoughts: number }>(
     `with ${childrenSql}, clock as materialized (
        select clock_timestamp() as at
@@ -234,6 +247,7 @@ async function setGoing(tx: Transaction, id: string): Promise<[string, number][]
        (select jsonb_agg(distinct jsonb_build_array(queue, priority)) from live where state = 'active' and waits_for is null) as lines`,
     [id],
   );
+  crashPoint('retry_going');
   const lines = rows[0]?.lines ?? [];
   return rows[0]?.thoughts ? [...lines, engineLine] : lines;
 }

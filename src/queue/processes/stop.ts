@@ -10,6 +10,7 @@
  * process which it has started goes on waiting: that process is told to cancel, and the engine that ends it ends the
  * task. It is told by a row in its inbox; its lock is not ours to take any more.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
 import { engineLine } from './inbox.ts';
@@ -31,10 +32,9 @@ export async function stopProcesses(
     withEngine?: boolean;
   },
 ): Promise<Hint[]> {
-  return [
-    ...(whole.length > 0 ? await stopWhole(tx, whole, withEngine) : []),
-    ...(behindFailures.length > 0 ? await cancelBehindFailures(tx, behindFailures, withEngine) : []),
-  ];
+  const hints = whole.length > 0 ? await stopWhole(tx, whole, withEngine) : [];
+  if (behindFailures.length > 0) hints.push(...(await cancelBehindFailures(tx, behindFailures, withEngine)));
+  return hints;
 }
 
 /** The items of an `each` of which too many have failed. The rest of the process goes on. */
@@ -57,11 +57,13 @@ export async function stopItems(
      cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
     [[processId], ordinal],
   );
+  crashPoint('stop_items_locked');
   return stop(tx, items, [[processId], ordinal], true);
 }
 
 async function stopWhole(tx: Transaction, ids: string[], withEngine: boolean): Promise<Hint[]> {
   await lockItems(tx, ids);
+  crashPoint('stop_items_locked');
   if (!withEngine) {
     const live = `select id, process_id, state, waits_for from skipjack.tasks
        where process_id = any ($1::uuid[]) and state in ('pending', 'active')`;
@@ -125,6 +127,7 @@ async function stop(tx: Transaction, live: string, values: unknown[], withEngine
        }`,
     values,
   );
+  crashPoint('stop_done');
   return hintsOf(rows[0]);
 }
 
@@ -173,6 +176,7 @@ async function cancelBehindFailures(tx: Transaction, ids: string[], withEngine: 
        ${withEngine ? 'exists (select from posted)' : 'false'} as posted, null::jsonb as lines`,
     [ids],
   );
+  crashPoint('stop_behind_failures_done');
   return hintsOf(rows[0]);
 }
 

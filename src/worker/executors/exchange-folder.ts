@@ -32,12 +32,12 @@ export const exchangeFolderPrefix = 'skipjack-attempt-';
 const innerFolder = 'program';
 
 export async function makeExchangeFolder(
-  { input, process, needs }: Pick<RunnableTask, 'input' | 'process' | 'needs'>,
+  { input, process, needs, item }: Pick<RunnableTask, 'input' | 'process' | 'needs' | 'item'>,
   { runAs = null, script }: { runAs?: RunAs | null; script?: string | undefined } = {},
 ): Promise<ExchangeFolder> {
   const path = await mkdtemp(join(tmpdir(), exchangeFolderPrefix));
   const programPath = runAs === null ? path : join(path, innerFolder);
-  const files = [{ name: 'input.json', text: JSON.stringify({ input, process, needs }) }];
+  const files = [{ name: 'input.json', text: JSON.stringify({ input, process, needs, item }) }];
   if (script !== undefined) files.push({ name: 'script.sh', text: script });
   try {
     if (runAs !== null) await mkdir(programPath, { mode: 0o700 });

@@ -16,6 +16,7 @@ describe.skipIf(isMissing)('what goes into a container and comes out', () => {
           input: { n: 1 },
           needs: { before: [true] },
           process: { id: instance, definition: 'd', version: 2, input: 'all' },
+          item: { index: 2, value: 'c' },
         },
       },
     );
@@ -24,6 +25,7 @@ describe.skipIf(isMissing)('what goes into a container and comes out', () => {
       input: { n: 1 },
       needs: { before: [true] },
       process: { id: instance, definition: 'd', version: 2, input: 'all' },
+      item: { index: 2, value: 'c' },
     });
     expect(stdin).toBe('from stdin');
     expect(ids).toBe(`${ran.taskId} test task 1 ${instance} main`);

@@ -28,14 +28,14 @@ export const exchangeVariables = {
 
 /** Puts a part's input, script and files into its container. */
 export async function putFiles(attempt: Attempt, container: string, part: ContainerPart): Promise<void> {
-  const { input, process, needs } = attempt.task;
+  const { input, process, needs, item } = attempt.task;
   const entries: TarEntry[] = [
     // The part may run as any user.
     { name: 'skipjack/', mode: 0o777 },
     {
       name: inTar(exchangeVariables.SKIPJACK_INPUT),
       mode: 0o644,
-      content: JSON.stringify({ input, process, needs }),
+      content: JSON.stringify({ input, process, needs, item }),
     },
   ];
   if (part.run !== undefined) entries.push({ name: inTar(scriptPath), mode: 0o644, content: part.run });

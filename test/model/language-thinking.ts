@@ -1,0 +1,324 @@
+/**
+ * What an engine thinks, one step at a time, until nothing is left. Which of several steps comes first is not said by
+ * the design, so whoever asks chooses.
+ */
+import { ask, countDecision, decide } from './language-deciding.ts';
+import {
+  activate,
+  endProcess,
+  endTask,
+  finishes,
+  hasEnded,
+  isHeld,
+  isLive,
+  isSpared,
+  isStopped,
+  isStopping,
+  itemsOf,
+  newTask,
+  type Process,
+  startProcess,
+  stop,
+  stopTask,
+  type Task,
+  type TaskState,
+  taskOf,
+  type World,
+} from './language-model.ts';
+import { keyOf } from './language-people.ts';
+import { type Asked, ancestorsOf, type LanguagePlan, type Value } from './language-plan.ts';
+import { goesOn, revive } from './language-retry.ts';
+
+export interface Step {
+  process: Process;
+  task: Task | null;
+  what:
+    | 'think'
+    | 'timer'
+    | 'event'
+    | 'items'
+    | 'child ended'
+    | 'cancel'
+    | 'retry'
+    | 'deadline'
+    | 'clean up'
+    | 'finish';
+}
+
+export function think(world: World, choose: (steps: Step[]) => Step) {
+  for (let count = 0; count < 5_000; count += 1) {
+    const steps = world.processes.flatMap((process) => stepsOf(world, process));
+    if (steps.length === 0) return;
+    take(world, choose(steps));
+  }
+  throw new Error('the model thinks for ever');
+}
+
+function stepsOf(world: World, process: Process): Step[] {
+  const whole = (what: Step['what']): Step => ({ process, task: null, what });
+  if (process.cancelAsked) return [whole('cancel')];
+  if (isHeld(process)) return [];
+  if (process.retryAsked) return [whole('retry')];
+  if (hasEnded(process)) return [];
+  const steps = process.tasks.flatMap((task) => {
+    const what = dueOf(world, process, task);
+    return what === null ? [] : [{ process, task, what }];
+  });
+  if (process.deadline?.isDue) steps.push(whole('deadline') as never);
+  if (dueCleanUps(process).length > 0) steps.push(whole('clean up') as never);
+  if (finishes(process) && !process.tasks.some(isLive)) steps.push(whole('finish') as never);
+  return steps;
+}
+
+function dueOf(world: World, process: Process, task: Task): Step['what'] | null {
+  switch (task.waits) {
+    case 'engine':
+      return 'think';
+    case 'event':
+      if (task.event) return 'event';
+      return task.timer?.isDue ? 'timer' : null;
+    case 'time':
+      return task.timer?.isDue ? 'timer' : null;
+    case 'items': {
+      const isFailed = (task.list?.failed ?? 0) > (task.plan.list?.failuresMax ?? 0);
+      if (!itemsOf(process, task).some(isLive)) return 'items';
+      return isFailed && !task.list?.isGivenUp ? 'items' : null;
+    }
+    case 'process': {
+      const child = world.processes[task.child ?? -1];
+      return child && hasEnded(child) && !child.retryAsked ? 'child ended' : null;
+    }
+    default:
+      return null;
+  }
+}
+
+/** In a process that fails or is cancelled: behind which nothing is left to wait for. */
+function dueCleanUps(process: Process): Task[] {
+  if (process.state !== 'failing' && process.state !== 'cancelling') return [];
+  const live = new Set(process.tasks.filter(isLive).map(({ item, plan }) => item?.of ?? plan.ordinal));
+  return process.tasks.filter(
+    (task) =>
+      task.state === 'pending' &&
+      task.item === null &&
+      isSpared(process, task) &&
+      ![...ancestorsOf(process.plan, task.plan.ordinal)].some((ordinal) => live.has(ordinal)),
+  );
+}
+
+function take(world: World, { process, task, what }: Step) {
+  if (task) {
+    if (what === 'think') return thinkOf(world, process, task, { isDelayed: false });
+    if (what === 'event')
+      return endByEngine(world, process, task, { state: 'completed', output: task.event?.payload ?? null });
+    if (what === 'timer') return passTimer(world, process, task);
+    if (what === 'items') return endList(world, process, task);
+    return takeUpChild(world, process, task);
+  }
+  switch (what) {
+    case 'cancel':
+      process.cancelAsked = false;
+      if (process.state !== 'running' && process.state !== 'failing') return;
+      world.count('a sub-process is told to cancel');
+      process.state = 'cancelling';
+      return stop(world, process);
+    case 'retry':
+      process.retryAsked = false;
+      if (process.state === 'failed' && goesOn(world, process)) revive(world, process);
+      return;
+    case 'deadline':
+      process.deadline = null;
+      if (process.state === 'cancelling' || !process.tasks.some(isLive)) return;
+      world.count(`deadline passed | ${process.state}`);
+      process.state = 'failing';
+      process.failFast = true;
+      process.error ??= 'deadline_exceeded';
+      return stop(world, process);
+    case 'clean up':
+      for (const each of dueCleanUps(process)) {
+        activate(process, each);
+        each.waits = 'engine';
+        world.count(`clean-up due | ${process.state}`);
+      }
+      return;
+    default:
+      return finish(world, process);
+  }
+}
+
+/** A process that stops has the last word, but for a sub-process that has completed. */
+function endByEngine(
+  world: World,
+  process: Process,
+  task: Task,
+  end: { state: TaskState; output?: Value; error?: string },
+) {
+  const comesLate = end.state === 'completed' && task.waits === 'process';
+  endTask(world, process, task, isStopped(process, task) && !comesLate ? { state: 'cancelled' } : end);
+}
+
+function thinkOf(world: World, process: Process, task: Task, { isDelayed }: { isDelayed: boolean }) {
+  const { plan, item } = task;
+  const failed = (error: string) => endByEngine(world, process, task, { state: 'failed', error });
+  if (isStopped(process, task)) return endTask(world, process, task, { state: 'cancelled' });
+  if (item === null && !isDelayed) {
+    const decision = decide(process, task);
+    countDecision(world, plan.condition, decision);
+    if (decision === 'skipped') return endByEngine(world, process, task, { state: 'skipped' });
+    if (decision === 'fails') return failed('expression_failed');
+    if (isStopping(process)) world.count(`clean-up runs | ${process.state}`);
+  }
+  if (item === null && plan.list) return expand(world, process, task);
+  if (plan.isDelayed && !isDelayed) {
+    world.count(`delay, ${plan.kind}`);
+    if (plan.kind === 'run') Object.assign(task, { waits: null, isLater: true });
+    else Object.assign(task, { waits: 'time', timer: { isDue: false, isDelay: true } });
+    return;
+  }
+  const what = item === null ? '' : ', an item';
+  task.timer = null;
+  if (plan.kind === 'process') return start(world, process, task);
+  if (plan.kind === 'sleep') {
+    world.count(`sleep${what}`);
+    Object.assign(task, { waits: 'time', timer: { isDue: false, isDelay: false } });
+  } else if (plan.kind === 'event') {
+    const place = world.kept.findIndex(({ key }) => key === keyOf(task));
+    const [kept] = place >= 0 ? world.kept.splice(place, 1) : [];
+    world.count(`wait_for${what}${kept ? ': came before' : ''}`);
+    if (kept) return endByEngine(world, process, task, { state: 'completed', output: kept.payload });
+    Object.assign(task, { waits: 'event', timer: plan.hasTimeout ? { isDue: false, isDelay: false } : null });
+  } else task.waits = null;
+}
+
+function expand(world: World, process: Process, task: Task) {
+  const { plan } = task;
+  const { list } = plan;
+  const items = list?.from.of === 'text' ? list.from.items : ask(process, list?.from as Asked);
+  const kind = list?.isMatrix ? 'matrix' : 'each';
+  if (!Array.isArray(items)) {
+    world.count(`${kind}: ${items === undefined ? 'cannot be read' : 'not a list'}`);
+    const error = items === undefined ? 'expression_failed' : 'not_a_list';
+    return endByEngine(world, process, task, { state: 'failed', error });
+  }
+  world.count(`${kind} of ${items.length === 0 ? 'nothing' : plan.kind}`);
+  if (items.length === 0) return endByEngine(world, process, task, { state: 'completed', output: [] });
+  const concurrency = Math.min(list?.concurrency ?? items.length, items.length);
+  task.waits = 'items';
+  task.timer = null;
+  task.list = { failed: 0, concurrency, isGivenUp: false };
+  for (const [index, value] of items.entries()) {
+    const item = newTask(plan, { of: plan.ordinal, index, value });
+    process.tasks.push(item);
+    if (index < concurrency) activate(process, item);
+  }
+}
+
+function endList(world: World, process: Process, task: Task) {
+  const { list, plan } = task;
+  const items = itemsOf(process, task);
+  const isFailed = (list?.failed ?? 0) > (plan.list?.failuresMax ?? 0);
+  if (items.some(isLive)) {
+    world.count('each | failing at once');
+    if (list) list.isGivenUp = true;
+    for (const item of items) if (isLive(item)) stopTask(world, process, item);
+    return;
+  }
+  if (isFailed) return endByEngine(world, process, task, { state: 'failed', error: 'items_failed' });
+  if (list && list.failed > 0) world.count('each | completed, some failed');
+  const output = items.map((item) => (item.state === 'completed' ? item.output : null));
+  endByEngine(world, process, task, { state: 'completed', output });
+}
+
+function start(world: World, process: Process, task: Task) {
+  const { child, list } = task.plan;
+  const before = task.child === null ? undefined : world.processes[task.child];
+  // An item that is tried again, and had to wait for its turn.
+  if (task.item !== null && before?.state === 'failed' && before.failureProcess === null) {
+    world.count('retry of a sub-process at the turn of its item');
+    before.retryAsked = true;
+    task.waits = 'process';
+    return;
+  }
+  const plan = child?.plan == null ? undefined : world.plans[child.plan];
+  if (!child || !plan) {
+    world.count('sub-process: no such definition');
+    return endByEngine(world, process, task, { state: 'failed', error: 'no_such_definition' });
+  }
+  world.count(`sub-process ${child.isDetached ? 'detached' : 'attached'}${list ? ', an item' : ''}`);
+  task.children += 1;
+  const started = startProcess(world, plan, {
+    path: `${process.path}/${task.name}#${task.children}`,
+    parent: { process: process.index, task: task.name },
+    isDetached: child.isDetached,
+    input: 'usual',
+  });
+  if (child.isDetached)
+    return endByEngine(world, process, task, { state: 'completed', output: { process_id: 'an id' } });
+  task.child = started.index;
+  task.waits = 'process';
+}
+
+function takeUpChild(world: World, process: Process, task: Task) {
+  const child = world.processes[task.child ?? -1];
+  if (!child) throw new Error('no child');
+  const what = isStopped(process, task) ? 'stopped' : 'goes on';
+  world.count(`sub-process ${child.state} | its task ${what}`);
+  if (child.state === 'completed')
+    return endByEngine(world, process, task, { state: 'completed', output: outputOf(child) });
+  const owner = task.item && taskOf(process, task.item.of);
+  if (child.state === 'cancelled' && owner?.list && owner.list.failed > (owner.plan.list?.failuresMax ?? 0))
+    return endByEngine(world, process, task, { state: 'cancelled' });
+  const error = child.state === 'failed' ? 'process_failed' : 'process_cancelled';
+  endByEngine(world, process, task, { state: 'failed', error });
+}
+
+/** What is handed up. */
+export function outputOf({ plan, tasks, output }: Process): Value {
+  if (plan.output !== null) return output;
+  const isNeeded = (ordinal: number) => plan.tasks.some(({ needs }) => needs.includes(ordinal));
+  const last = tasks.filter(
+    (task) => task.item === null && task.state === 'completed' && !isNeeded(task.plan.ordinal),
+  );
+  return Object.fromEntries(last.map((task) => [task.name, task.output]));
+}
+
+function passTimer(world: World, process: Process, task: Task) {
+  if (task.timer?.isDelay) return thinkOf(world, process, task, { isDelayed: true });
+  if (task.waits === 'time') return endByEngine(world, process, task, { state: 'completed', output: null });
+  world.count('wait_for: its time passes');
+  endByEngine(world, process, task, { state: 'failed', error: 'event_timeout' });
+}
+
+function finish(world: World, process: Process) {
+  if (process.state === 'cancelling') return endProcess(world, process, 'cancelled');
+  const { plan } = process;
+  if (process.state === 'running') {
+    const isMade = plan.output === null || (plan.output === 'fine' && process.input === 'usual');
+    if (plan.output !== null) world.count(`output ${isMade ? 'made' : 'fails'}`);
+    if (isMade) {
+      if (plan.output !== null)
+        process.output = { three: 3, first: ask(process, { of: 'output', ordinal: 1 }) ?? null };
+      return endProcess(world, process, 'completed');
+    }
+    process.error = 'expression_failed';
+  }
+  startOnFailure(world, process, plan);
+  endProcess(world, process, 'failed');
+}
+
+function startOnFailure(world: World, process: Process, { onFailure }: LanguagePlan) {
+  if (onFailure === null) return;
+  world.count(`on_failure ${onFailure === 'nobody' ? 'refused' : 'started'}`);
+  if (process.tasks.some((task) => task.error === 'process_failed'))
+    world.count('sub-process failed | on_failure');
+  if (process.error !== null) world.count(`${process.error} | on_failure`);
+  const plan = onFailure === 'nobody' ? undefined : world.plans[onFailure];
+  if (!plan) return;
+  const started = startProcess(world, plan, {
+    path: `${process.path}/!`,
+    parent: { process: process.index, task: '!' },
+    isDetached: true,
+    input: 'failure',
+  });
+  process.failureProcess = started.index;
+}

@@ -1,0 +1,26 @@
+import { test } from '../support/database.ts';
+import { thinkUntilQuiet } from '../../src/engine/thinking/think-once.ts';
+import { retryProcess } from '../../src/queue/processes/retry.ts';
+import { claimNamed, run, settlementOf } from '../support/processes.ts';
+import { standOf, startPlan } from '../engine/thinking/support/plans.ts';
+import { createLanguageObserver } from './language-observe.ts';
+test('x', async ({ database }) => {
+  const id = await startPlan(database, { z: {}, f: {}, a: { needs: ['z'], if: 'always() && false' }, b: { needs: ['a', 'f'] }, c: { needs: ['a'] } }, {}, {});
+  const all = await database.queue.claim({ queues: ['default'], limit: 10, worker: 'w', waitMs: 0, leaseMs: 60000 });
+  const { settleTasks } = await import('../../src/queue/settle.ts');
+  const { decodeToken } = await import('../../src/core/token.ts');
+  const of = (name: string) => { const t = all.find((x) => x.name === name)!; return { ...decodeToken(t.token, t.id)! }; };
+  await settleTasks(database.db, [{ ...of('f'), kind: 'failed', error: { code: 'x', message: 'x' } } as never]);
+  await thinkUntilQuiet(database.queue);
+  console.log(JSON.stringify(await standOf(database, id)));
+  await settleTasks(database.db, [{ ...of('z'), kind: 'completed', output: 1 } as never]);
+  await thinkUntilQuiet(database.queue);
+  console.log(JSON.stringify(await standOf(database, id)));
+  console.log(JSON.stringify(await retryProcess(database.db, id)));
+  await thinkUntilQuiet(database.queue);
+  console.log(JSON.stringify(await standOf(database, id)));
+  const again = await database.queue.claim({ queues: ['default'], limit: 10, worker: 'w', waitMs: 0, leaseMs: 60000 });
+  await settleTasks(database.db, again.map((t) => ({ ...decodeToken(t.token, t.id)!, kind: 'completed', output: 1 }) as never));
+  await thinkUntilQuiet(database.queue);
+  console.log(JSON.stringify(await standOf(database, id)));
+});
