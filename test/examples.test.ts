@@ -22,6 +22,9 @@ const runBy: Record<string, string> = {
   mail: 'loan-application.yaml',
   'loan-people.yaml': '',
   'people-worker.sh': 'loan-people.yaml',
+  'order.yaml': '',
+  'ship.yaml': 'order.yaml',
+  'refund.yaml': 'order.yaml',
 };
 
 /** What the commands of a head print, in order. */
@@ -128,6 +131,19 @@ test('loan-application.yaml runs with the scripts beside it, what it pays out by
   expect(refused.stderr).toMatch(
     /failure process [0-9a-f-]{36} was started; waiting for its end\.\n.*it is completed\./,
   );
+}, 120_000);
+
+test('order.yaml yields what the README says, when its event is sent', async ({ database }) => {
+  const server = await startServer(database.url);
+  const files = ['order.yaml', 'refund.yaml', 'ship.yaml'].map((file) => path.join(examples, file));
+  const published = await skipjack(['publish', ...files, '--server', server.url]);
+  expect(published.code, published.stderr).toBe(0);
+  await server.client.sendEvent({ name: 'paid', key: '4711', payload: { amount: 99.5 } });
+  const run = startSkipjack(['run', path.join(examples, 'order.yaml'), '--input', 'order=4711'], {
+    env: { DATABASE_URL: database.url },
+  });
+  expect(await run.ended, run.stderr).toBe(0);
+  expect(JSON.parse(run.stdout)).toEqual({ picked: ['2 pen', '5 pad'], shipped: 'order 4711 sent' });
 }, 120_000);
 
 test('loan-people.yaml is worked on by people-worker.sh to its end', async ({ database }) => {

@@ -31,6 +31,17 @@ export function describeProblems(file: string, count: number): string {
   return `${file === '-' ? 'The definition' : file} has ${count === 1 ? 'a problem' : `${count} problems`}.`;
 }
 
+/** What an engine finds wrong with a definition that by itself is fine, with its place in the file. */
+export function inFile(error: unknown, file: string): unknown {
+  if (!(error instanceof SkipjackError) || error.code !== 'invalid_definition') return error;
+  const { problems, extra } = error;
+  // An engine says "definition" and the place, of which we know the file.
+  const message = problems.some(({ line }) => line !== undefined)
+    ? describeProblems(file, problems.length)
+    : error.message;
+  return new SkipjackError(error.code, message, { problems, extra: { ...extra, file }, cause: error });
+}
+
 /** One byte more than a definition may have is enough to refuse it, be it /dev/zero. */
 export async function readBounded(file: string): Promise<Buffer> {
   const chunks: Buffer[] = [];

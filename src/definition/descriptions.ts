@@ -59,7 +59,8 @@ export const fieldWords: Record<string, FieldWords> = {
     example: '${{ tasks["Pay Out"].output }}',
   },
   on_failure: {
-    description: 'A definition that is started with what happened, once a process of this one has failed. That one cannot be retried any more.',
+    description:
+      'A definition that is started with what happened, once a process of this one has failed. That one cannot be retried any more.',
     example: 'loan-cleanup',
   },
   'on_failure.definition': { description: 'Its name.', example: 'loan-cleanup' },

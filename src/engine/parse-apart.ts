@@ -10,8 +10,8 @@ import { SkipjackError } from '../core/errors.ts';
 import { type ParsedDefinition, parseDefinition } from '../definition/parse-definition.ts';
 import type { ParseAnswer } from './parse-thread.ts';
 
-/** Smaller ones take some 20 ms at most (measured: 100 to 150 KB for 100 ms). */
-const lettersMin = 16 * 1024;
+/** 15 KB of tasks with conditions took 130 ms of a loaded core (measured). */
+const lettersMin = 4 * 1024;
 const waitingMax = 20;
 /** After which the thread ends that has nothing to do. */
 const idleMs = 10_000;

@@ -120,7 +120,11 @@ function drawTask(drawing: Drawing, plan: LanguagePlan, task: LanguageTask, dept
   if (task.kind !== 'run') task.attemptsMax = 1;
 }
 
-function drawCondition({ random, theme }: Drawing, plan: LanguagePlan, task: LanguageTask): Condition {
+function drawCondition(
+  { random, theme, temper }: Drawing,
+  plan: LanguagePlan,
+  task: LanguageTask,
+): Condition {
   const before = [...ancestorsOf(plan, task.ordinal)];
   const isCleanUp = theme === 'clean-ups' ? 2 : 1;
   const status = random.weighted<Status | 'none'>({
@@ -128,14 +132,18 @@ function drawCondition({ random, theme }: Drawing, plan: LanguagePlan, task: Lan
     always: 3 * isCleanUp,
     failure: 2.5 * isCleanUp,
     success: 2.5 / isCleanUp,
-    cancelled: 2.5 * isCleanUp,
+    cancelled: (temper === 'people' ? 6 : 1) * isCleanUp,
     'not failure': 2.5,
     'failure or cancelled': 3 * isCleanUp,
   });
+  const runs = before.filter((ordinal) => plan.tasks[ordinal - 1]?.kind === 'run');
   const and =
     status === 'none'
-      ? random.weighted({ no: 2, input: 3, output: before.length > 0 ? 5 : 0 })
-      : random.weighted({ no: 5, input: 2, output: before.length > 0 ? 1.5 : 0 });
+      ? random.weighted({ no: 1, input: 3, output: runs.length > 0 ? 9 : 0 })
+      : random.weighted({ no: 5, input: 2, output: runs.length > 0 ? 1.5 : 0 });
+  const asked = runs.length > 0 ? random.pick(runs) : 0;
+  const brings = plan.tasks[asked - 1];
+  if (and === 'output' && brings && !brings.list) brings.yields = 'truth';
   if (status === 'none' && and === 'no')
     return { status: null, and: { of: 'input', member: random.pick(['yes', 'no']) } };
   return {
@@ -145,7 +153,7 @@ function drawCondition({ random, theme }: Drawing, plan: LanguagePlan, task: Lan
         ? null
         : and === 'input'
           ? { of: 'input', member: random.weighted({ yes: 5, no: 2, three: 1.5 }) }
-          : { of: 'output', ordinal: random.pick(before) },
+          : { of: 'output', ordinal: asked },
   };
 }
 
@@ -159,8 +167,8 @@ function drawList({ random }: Drawing, plan: LanguagePlan, task: LanguageTask): 
   return {
     from: isMatrix || random.chance(0.6) ? { of: 'text', items: drawItems(random, isMatrix) } : asked,
     isMatrix,
-    concurrency: random.chance(0.5) ? random.whole(1, 4) : null,
-    failuresMax: random.chance(0.4) ? random.whole(1, 2) : 0,
+    concurrency: random.chance(0.6) ? random.whole(1, 3) : null,
+    failuresMax: random.chance(0.35) ? random.whole(1, 2) : 0,
   };
 }
 

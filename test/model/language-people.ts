@@ -1,12 +1,11 @@
 /** What workers, people and programs do with the processes of the model. */
+import { endTask, stop } from './language-ends.ts';
 import {
-  endTask,
   hasEnded,
   isHeld,
   isQueued,
   isStopped,
   type Process,
-  stop,
   type Task,
   type World,
 } from './language-model.ts';
@@ -38,6 +37,7 @@ export function settle(
   if (!claim) throw new Error('not claimed');
   task.claim = null;
   world.count(`settled ${word} | ${process.state}${task.item ? ', an item' : ''}`);
+  if (claim.stopAsked) world.count(`asked to stop, ${word === 'completed' ? 'and has completed' : 'stops'}`);
   if (word === 'completed') return endTask(world, process, task, { state: 'completed', output });
   if (claim.stopAsked || isStopped(process, task)) {
     task.attempts.push('cancelled');

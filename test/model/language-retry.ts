@@ -1,9 +1,9 @@
 /** A failed process goes on from where it failed, and the processes with it that its tasks wait for. */
 
+import { finishTask } from './language-ends.ts';
 import {
   activate,
   failedForGood,
-  finishTask,
   isLive,
   isStopped,
   itemsOf,

@@ -44,7 +44,7 @@ export function createLanguageScenario(
 
   function drawWord({ claim }: Task, isWindingUp: boolean) {
     if (claim?.stopAsked)
-      return random.weighted({ completed: 2, cancelled: 5, failed: 1, released: 1, lost: 1 });
+      return random.weighted({ completed: 3, cancelled: 4, failed: 1, released: 1, lost: 1 });
     if (isWindingUp) return random.weighted({ completed: 8, 'failed for good': temper === 'calm' ? 0.3 : 1 });
     return temper === 'failing'
       ? random.weighted({
@@ -74,7 +74,7 @@ export function createLanguageScenario(
     const open = places(world, (task) => task.state === 'active' && task.waits === null && !task.claim);
     const all = places(world, () => true);
     const each = random.pick(open.length > 0 && random.chance(0.75) ? open : all);
-    return { move: 'end by name', ...placeOf(each), state: random.chance(0.7) ? 'completed' : 'failed' };
+    return { move: 'end by name', ...placeOf(each), state: random.chance(0.6) ? 'completed' : 'failed' };
   }
 
   function windUp(world: World): LanguageMove | null {
@@ -108,6 +108,7 @@ export function createLanguageScenario(
     const live = world.processes.filter((process) => !hasEnded(process));
     const { path } = random.chance(0.7) ? random.pick(live) : random.pick(world.processes);
     const states = live.map(({ state }) => state);
+    const isOdd = states.includes('failing') || live.some(({ isPaused }) => isPaused);
     const deadlines = live.filter(({ deadline }) => deadline && !deadline.isDue);
     const turn = random.weighted({
       claim: claimables(world).length > 0 ? 5 : 0,
@@ -120,7 +121,7 @@ export function createLanguageScenario(
           : 0,
       name: isOfPeople ? 1 : 0.2,
       deadline: deadlines.length > 0 ? 0.25 : 0,
-      cancel: isOfPeople ? (theme === 'clean-ups' ? 0.7 : 0.3) : 0.03,
+      cancel: isOfPeople ? (theme === 'clean-ups' ? 0.9 : 0.4) * (isOdd ? 3 : 1) : 0.03,
       pause: pauses > 0 ? (isOfPeople ? 0.6 : 0.1) * (states.includes('failing') ? 4 : 1) : 0,
       resume: live.some(({ isPaused }) => isPaused) ? 1 : 0.02,
       retry: 0.03,

@@ -16,7 +16,7 @@ import { Disagreement } from './sequential.ts';
 import type { Tally } from './tally.ts';
 
 /** Orders in which the model thinks, of a move. */
-const ordersMax = 200;
+const ordersMax = 3_000;
 
 export async function runLanguageSequentially(
   actor: LanguageActor,
@@ -53,8 +53,7 @@ export async function runLanguageSequentially(
       }
       if (closest === null || lines.length < closest.length) closest = lines;
     }
-    const own = now.lines.filter((line) => process.env.W1_DEBUG && line.startsWith('0'));
-    throw disagreement('in what is seen afterwards', [...(closest ?? []), ...own], each, moves);
+    throw disagreement('in what is seen afterwards', closest ?? [], each, moves);
   }
 
   for (let move = next(world); move !== null; move = next(world)) {

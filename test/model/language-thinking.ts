@@ -2,11 +2,11 @@
  * What an engine thinks, one step at a time, until nothing is left. Which of several steps comes first is not said by
  * the design, so whoever asks chooses.
  */
+import { start, startOnFailure, takeUpChild } from './language-children.ts';
 import { ask, countDecision, decide } from './language-deciding.ts';
+import { endByEngine, endProcess, endTask, stop, stopTask } from './language-ends.ts';
 import {
   activate,
-  endProcess,
-  endTask,
   finishes,
   hasEnded,
   isHeld,
@@ -17,16 +17,11 @@ import {
   itemsOf,
   newTask,
   type Process,
-  startProcess,
-  stop,
-  stopTask,
   type Task,
-  type TaskState,
-  taskOf,
   type World,
 } from './language-model.ts';
 import { keyOf } from './language-people.ts';
-import { type Asked, ancestorsOf, type LanguagePlan, type Value } from './language-plan.ts';
+import { type Asked, ancestorsOf } from './language-plan.ts';
 import { goesOn, revive } from './language-retry.ts';
 
 export interface Step {
@@ -56,18 +51,18 @@ export function think(world: World, choose: (steps: Step[]) => Step) {
 
 function stepsOf(world: World, process: Process): Step[] {
   const whole = (what: Step['what']): Step => ({ process, task: null, what });
-  if (process.cancelAsked) return [whole('cancel')];
-  if (isHeld(process)) return [];
+  const cancels = process.cancelAsked ? [whole('cancel')] : [];
+  if (isHeld(process)) return cancels;
   if (process.retryAsked) return [whole('retry')];
-  if (hasEnded(process)) return [];
-  const steps = process.tasks.flatMap((task) => {
+  if (hasEnded(process)) return cancels;
+  const steps = process.tasks.flatMap((task): Step[] => {
     const what = dueOf(world, process, task);
     return what === null ? [] : [{ process, task, what }];
   });
-  if (process.deadline?.isDue) steps.push(whole('deadline') as never);
-  if (dueCleanUps(process).length > 0) steps.push(whole('clean up') as never);
-  if (finishes(process) && !process.tasks.some(isLive)) steps.push(whole('finish') as never);
-  return steps;
+  if (process.deadline?.isDue) steps.push(whole('deadline'));
+  if (dueCleanUps(process).length > 0) steps.push(whole('clean up'));
+  if (finishes(process) && !process.tasks.some(isLive)) steps.push(whole('finish'));
+  return [...cancels, ...steps];
 }
 
 function dueOf(world: World, process: Process, task: Task): Step['what'] | null {
@@ -146,17 +141,6 @@ function take(world: World, { process, task, what }: Step) {
   }
 }
 
-/** A process that stops has the last word, but for a sub-process that has completed. */
-function endByEngine(
-  world: World,
-  process: Process,
-  task: Task,
-  end: { state: TaskState; output?: Value; error?: string },
-) {
-  const comesLate = end.state === 'completed' && task.waits === 'process';
-  endTask(world, process, task, isStopped(process, task) && !comesLate ? { state: 'cancelled' } : end);
-}
-
 function thinkOf(world: World, process: Process, task: Task, { isDelayed }: { isDelayed: boolean }) {
   const { plan, item } = task;
   const failed = (error: string) => endByEngine(world, process, task, { state: 'failed', error });
@@ -184,7 +168,8 @@ function thinkOf(world: World, process: Process, task: Task, { isDelayed }: { is
   } else if (plan.kind === 'event') {
     const place = world.kept.findIndex(({ key }) => key === keyOf(task));
     const [kept] = place >= 0 ? world.kept.splice(place, 1) : [];
-    world.count(`wait_for${what}${kept ? ': came before' : ''}`);
+    world.count(`wait_for${what}`);
+    if (kept) world.count('event: came before');
     if (kept) return endByEngine(world, process, task, { state: 'completed', output: kept.payload });
     Object.assign(task, { waits: 'event', timer: plan.hasTimeout ? { isDue: false, isDelay: false } : null });
   } else task.waits = null;
@@ -229,59 +214,6 @@ function endList(world: World, process: Process, task: Task) {
   endByEngine(world, process, task, { state: 'completed', output });
 }
 
-function start(world: World, process: Process, task: Task) {
-  const { child, list } = task.plan;
-  const before = task.child === null ? undefined : world.processes[task.child];
-  // An item that is tried again, and had to wait for its turn.
-  if (task.item !== null && before?.state === 'failed' && before.failureProcess === null) {
-    world.count('retry of a sub-process at the turn of its item');
-    before.retryAsked = true;
-    task.waits = 'process';
-    return;
-  }
-  const plan = child?.plan == null ? undefined : world.plans[child.plan];
-  if (!child || !plan) {
-    world.count('sub-process: no such definition');
-    return endByEngine(world, process, task, { state: 'failed', error: 'no_such_definition' });
-  }
-  world.count(`sub-process ${child.isDetached ? 'detached' : 'attached'}${list ? ', an item' : ''}`);
-  task.children += 1;
-  const started = startProcess(world, plan, {
-    path: `${process.path}/${task.name}#${task.children}`,
-    parent: { process: process.index, task: task.name },
-    isDetached: child.isDetached,
-    input: 'usual',
-  });
-  if (child.isDetached)
-    return endByEngine(world, process, task, { state: 'completed', output: { process_id: 'an id' } });
-  task.child = started.index;
-  task.waits = 'process';
-}
-
-function takeUpChild(world: World, process: Process, task: Task) {
-  const child = world.processes[task.child ?? -1];
-  if (!child) throw new Error('no child');
-  const what = isStopped(process, task) ? 'stopped' : 'goes on';
-  world.count(`sub-process ${child.state} | its task ${what}`);
-  if (child.state === 'completed')
-    return endByEngine(world, process, task, { state: 'completed', output: outputOf(child) });
-  const owner = task.item && taskOf(process, task.item.of);
-  if (child.state === 'cancelled' && owner?.list && owner.list.failed > (owner.plan.list?.failuresMax ?? 0))
-    return endByEngine(world, process, task, { state: 'cancelled' });
-  const error = child.state === 'failed' ? 'process_failed' : 'process_cancelled';
-  endByEngine(world, process, task, { state: 'failed', error });
-}
-
-/** What is handed up. */
-export function outputOf({ plan, tasks, output }: Process): Value {
-  if (plan.output !== null) return output;
-  const isNeeded = (ordinal: number) => plan.tasks.some(({ needs }) => needs.includes(ordinal));
-  const last = tasks.filter(
-    (task) => task.item === null && task.state === 'completed' && !isNeeded(task.plan.ordinal),
-  );
-  return Object.fromEntries(last.map((task) => [task.name, task.output]));
-}
-
 function passTimer(world: World, process: Process, task: Task) {
   if (task.timer?.isDelay) return thinkOf(world, process, task, { isDelayed: true });
   if (task.waits === 'time') return endByEngine(world, process, task, { state: 'completed', output: null });
@@ -304,21 +236,4 @@ function finish(world: World, process: Process) {
   }
   startOnFailure(world, process, plan);
   endProcess(world, process, 'failed');
-}
-
-function startOnFailure(world: World, process: Process, { onFailure }: LanguagePlan) {
-  if (onFailure === null) return;
-  world.count(`on_failure ${onFailure === 'nobody' ? 'refused' : 'started'}`);
-  if (process.tasks.some((task) => task.error === 'process_failed'))
-    world.count('sub-process failed | on_failure');
-  if (process.error !== null) world.count(`${process.error} | on_failure`);
-  const plan = onFailure === 'nobody' ? undefined : world.plans[onFailure];
-  if (!plan) return;
-  const started = startProcess(world, plan, {
-    path: `${process.path}/!`,
-    parent: { process: process.index, task: '!' },
-    isDetached: true,
-    input: 'failure',
-  });
-  process.failureProcess = started.index;
 }

@@ -57,7 +57,7 @@ const refused: [what: string, source: string, problem: string][] = [
     '1:1500007 too_large',
   ],
   ['100,000 unknown keys', repeat(100_000, (at) => `k${at}: 1\n`), '1:1 unknown_key'],
-  ['ten thousand tasks in a circle', tasks(10_000, (at) => `, needs: [t${(at + 1) % 10_000}]`), '2:23 cycle'],
+  ['ten thousand tasks in a circle', tasks(10_000, (at) => `, needs: [t${(at + 1) % 10_000}]`), '2:25 cycle'],
   [
     'a matrix of 2^20',
     `tasks: [{ name: A, matrix: { ${repeat(20, (at) => `m${at}: [1, 2],`)} } }]`,
@@ -272,8 +272,8 @@ test('whatever is sent to a server, it answers everybody else', async ({ databas
   }
 
   const ask = startProber(server.url);
-  await until('the prober has asked', async () => (await ask()).answers > 50);
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  // What it takes where nothing else is done.
+  await new Promise((resolve) => setTimeout(resolve, 3_000));
   const quiet = await ask();
   const bound = patienceMs + quiet.slowest.ms;
   const late: string[] = [];
@@ -286,16 +286,14 @@ test('whatever is sent to a server, it answers everybody else', async ({ databas
   for (const [what, source, problem] of refused) {
     const { status, body } = await scene.post('/v1/processes', source, yaml);
     const [first] = body.problems ?? [];
-    expect([status, body.code, `${first?.line}:${first?.column} ${first?.code}`], what).toEqual([
-      422,
-      'invalid_definition',
-      problem,
-    ]);
+    expect
+      .soft([status, body.code, `${first?.line}:${first?.column} ${first?.code}`], what)
+      .toEqual([422, 'invalid_definition', problem]);
     await note(what);
   }
   for (const [what, where, sent, code] of bodies) {
     const { status, body } = await scene.post(where, sent);
-    expect([Math.floor(status / 100), body.code], what).toEqual([4, code]);
+    expect.soft([Math.floor(status / 100), body.code], what).toEqual([4, code]);
     await note(what);
   }
   for (const [what, { source, input, comes, meanwhile }] of Object.entries(runs)) {
@@ -304,12 +302,16 @@ test('whatever is sent to a server, it answers everybody else', async ({ databas
     expect(status, `${what}: ${JSON.stringify(started).slice(0, 1_000)}`).toBe(201);
     await meanwhile?.(scene, started.id);
     let came = '';
-    await until(`${what} comes to its end`, async () => {
-      const read = (await (await fetch(`${server.url}/v1/processes/${started.id}`)).json()) as Answer;
-      came = `${read.state}${read.error ? ` ${read.error.code}` : ''}`;
-      return ['completed', 'failed', 'cancelled'].includes(read.state ?? '');
-    });
-    expect(came, what).toBe(comes);
+    await until(
+      `${what} comes to its end`,
+      async () => {
+        const read = (await (await fetch(`${server.url}/v1/processes/${started.id}`)).json()) as Answer;
+        came = `${read.state}${read.error ? ` ${read.error.code}` : ''}`;
+        return ['completed', 'failed', 'cancelled'].includes(read.state ?? '');
+      },
+      240_000,
+    );
+    expect.soft(came, what).toBe(comes);
     await note(what);
   }
   const [{ unended } = { unended: 0 }] = await sql<{ unended: number }>(
@@ -317,4 +319,4 @@ test('whatever is sent to a server, it answers everybody else', async ({ databas
   );
   expect(unended).toBe(0);
   expect(late).toEqual([]);
-}, 600_000);
+}, 900_000);

@@ -1,10 +1,9 @@
 import { Command } from 'commander';
 import type { Published } from '../../client/views.ts';
 import type { Flags } from '../../config.ts';
-import { SkipjackError } from '../../core/errors.ts';
 import type { Plan } from '../../core/plan.ts';
 import { configuredClient } from '../client.ts';
-import { type DefinitionFile, describeProblems, readDefinitionFile } from '../definition-file.ts';
+import { type DefinitionFile, inFile, readDefinitionFile } from '../definition-file.ts';
 import { outputOption, serverOption, usage, withExamples } from '../options.ts';
 import { type Format, print } from '../print.ts';
 
@@ -77,15 +76,4 @@ function startedBy({ tasks, on_failure }: Plan): Set<string> {
 function nameOf({ file, plan }: DefinitionFile): string {
   if (plan.name !== null) return plan.name;
   throw usage(`${file} has no name in it. Give it one: skipjack publish ${file} --name loan-application`);
-}
-
-/** What the server finds wrong that we did not, with its place in the file. */
-function inFile(error: unknown, file: string): unknown {
-  if (!(error instanceof SkipjackError) || error.code !== 'invalid_definition') return error;
-  const { problems, extra } = error;
-  // The server says "definition" and the place, of which we know the file.
-  const message = problems.some(({ line }) => line !== undefined)
-    ? describeProblems(file, problems.length)
-    : error.message;
-  return new SkipjackError(error.code, message, { problems, extra: { ...extra, file }, cause: error });
 }

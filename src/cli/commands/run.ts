@@ -12,7 +12,7 @@ import { attachQueue } from '../attach-queue.ts';
 import { attachServer } from '../attach-server.ts';
 import { attachWorker } from '../attach-worker.ts';
 import { explainDatabaseFault } from '../database.ts';
-import { readDefinitionFile } from '../definition-file.ts';
+import { inFile, readDefinitionFile } from '../definition-file.ts';
 import { formatElapsed } from '../elapsed.ts';
 import { keepUp } from '../keep-up.ts';
 import { type Lifetime, live } from '../lifetime.ts';
@@ -118,7 +118,9 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     const attached = await attachAll(life, { url: database.url, config, prepared, ownQueues, log });
     if (attached === null) return;
     const { engine, serverUrl } = attached;
-    const handle = await engine.startProcess({ source }, { input, awaited: true });
+    const handle = await engine.startProcess({ source }, { input, awaited: true }).catch((error) => {
+      throw inFile(error, file);
+    });
     const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? nameOf(file) });
     const how = await followProcess(life, {
       db: engine.db,

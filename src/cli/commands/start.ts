@@ -4,7 +4,7 @@ import type { Client } from '../../client/client.ts';
 import type { Flags } from '../../config.ts';
 import { SkipjackError } from '../../core/errors.ts';
 import { configuredClient } from '../client.ts';
-import { readDefinitionFile } from '../definition-file.ts';
+import { inFile, readDefinitionFile } from '../definition-file.ts';
 import {
   outputOption,
   serverOption,
@@ -66,7 +66,7 @@ async function start(name: string | undefined, flags: StartFlags): Promise<void>
   const toStart =
     file === undefined ? await byName(client, name ?? '', flags) : await fromFile(file, flags.input);
   const process = await client.startProcess({ ...toStart, version, idempotencyKey }).catch((error) => {
-    throw name === undefined ? error : withAdvice(error, name);
+    throw name === undefined ? inFile(error, file ?? '') : withAdvice(error, name);
   });
   if (waitMs === undefined) {
     await print(process, flags.output, () => process.id);

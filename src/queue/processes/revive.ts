@@ -97,7 +97,7 @@ export async function reviveProcess(tx: Transaction, id: string): Promise<{ line
        state = case when placed.unmet = 0 then 'active' else 'pending' end, unmet = placed.unmet, thinks = placed.thinks,
        waits_for = placed.waits_for, ${freshSql}
      from placed
-     where task.ctid = placed.place`,
+     where task.ctid = placed.place and task.ctid = any (array(select place from placed))`,
     [id],
   );
   crashPoint('retry_tasks_revived');
@@ -136,7 +136,7 @@ async function reviveItems(tx: Transaction, id: string): Promise<void> {
            when placed.thinks then 'engine' end, ${freshSql}
        from placed
        left join children on children.parent_task_id = placed.id
-       where task.ctid = placed.place
+       where task.ctid = placed.place and task.ctid = any (array(select place from placed))
      ), ${markedSql}
      update skipjack.item_lists as list set
        unended = counted.unended, failed = 0, next_ordinal = coalesce(counted.next_ordinal, list.last_ordinal + 1)

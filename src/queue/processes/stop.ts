@@ -108,14 +108,21 @@ async function stop(tx: Transaction, live: string, values: unknown[], withEngine
        returning item.worker
      ), ended as (
        update skipjack.tasks as task set state = 'cancelled', finished_at = clock.at, waits_for = null,
-         claim_no = coalesce(waiting.claim_no, task.claim_no), failures = coalesce(waiting.failures, task.failures),
-         losses = coalesce(waiting.losses, task.losses)
-       from live
-       left join waiting on waiting.task_id = live.id
+         claim_no = coalesce(live.claim_no, task.claim_no), failures = coalesce(live.failures, task.failures),
+         losses = coalesce(live.losses, task.losses)
+       from (
+         select live.id, live.state, live.waits_for, waiting.task_id, waiting.claim_no, waiting.failures, waiting.losses,
+           waiting.awaited
+         from live
+         -- Full, though all of them are live: ten thousand are then not looked for among ten thousand, one by one, where
+         -- Postgres believes that there are none. Without the offset it would find out.
+         full join waiting on waiting.task_id = live.id
+         offset 0
+       ) as live
        cross join clock
        where task.id = live.id
-         and (live.state = 'pending' or waiting.task_id is not null or live.waits_for <> 'process')
-       returning task.id, task.process_id, task.item_of, live.waits_for, waiting.awaited
+         and (live.state = 'pending' or live.task_id is not null or live.waits_for <> 'process')
+       returning task.id, task.process_id, task.item_of, live.waits_for, live.awaited
      ), ${withEngine ? `${wakeOthers}, ` : ''}${countDown(withEngine)}
      select (select array_agg(distinct worker) from flagged) as workers, ${endedTasks} as ended_tasks,
        (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes,
@@ -212,9 +219,14 @@ const wakeOthers = `${forgetEnded}, children as materialized (
          and not child.detached and child.state in ('running', 'failing', 'failed')
      ), told as (
        insert into skipjack.engine_items (process_id, kind, available_at)
-       select children.id, 'cancel', clock.at
-       from live join children on children.parent_task_id = live.id cross join clock
-       where live.waits_for = 'process'
+       select child.child_id, 'cancel', clock.at
+       from (
+         select children.id as child_id, live.waits_for
+         from live full join children on children.parent_task_id = live.id
+         offset 0
+       ) as child
+       cross join clock
+       where child.waits_for = 'process' and child.child_id is not null
        returning process_id
      ), released as (
        -- Of a process that is being cancelled a pause holds nothing back any more.

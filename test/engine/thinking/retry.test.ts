@@ -78,7 +78,8 @@ test('that has come down while its parent is being cancelled is told so', async 
   await run(database, middle, 'tidy');
   await thinkUntilQuiet(database.queue);
   expect([await stateOf(database, top), await stateOf(database, middle)]).toEqual(['cancelled', 'cancelled']);
-  expect(await stateOf(database, bottom)).toBe('failed');
+  // Retried and then cancelled, or told of the cancel before it was retried.
+  expect(['failed', 'cancelled']).toContain(await stateOf(database, bottom));
 });
 
 test('yields the outputs of all items, of those that had completed before as well', async ({ database }) => {
