@@ -199,7 +199,7 @@ describe('bodies', () => {
       expect([status, body.code]).toEqual([400, 'invalid_request']);
     }
     const open = await api.post('/v1/tasks', '['.repeat(deep));
-    expect([open.status, open.body.code]).toEqual([400, 'invalid_json']);
+    expect([open.status, open.body.code]).toEqual([400, 'invalid_request']);
   });
 
   test('a problem is shorter than what it is about', async ({ api }) => {

@@ -102,8 +102,8 @@ describe('a task as people write it', () => {
     ).toEqual(['/args/0', '/priority', '/retry/attempts', '/retry/tries']);
   });
 
-  test('what is not there yet is refused by name', () => {
-    expect(() => parseTaskInput({ command: 'x', args: ['${{ input.a }}'] })).toThrow(/expressions/);
+  test('an expression in a task on its own is refused by name', () => {
+    expect(() => parseTaskInput({ command: 'x', args: ['${{ input.a }}'] })).toThrow(/no process whose values/);
   });
 
   test('anything at all is either a task or a problem with a code', () => {

@@ -174,9 +174,11 @@ function see(rows: Row[], rootId: string): Seen {
     for (const child of rows.filter(({ parent_process_id }) => parent_process_id === row.id)) {
       if (child.parent_task_id === null) visit(child, `${path}/!`);
       else {
-        const name = row.own.find(({ id }) => id === child.parent_task_id)?.name ?? 'nobody';
-        const count = (counts.get(child.parent_task_id) ?? 0) + 1;
-        counts.set(child.parent_task_id, count);
+        const name = row.own.find(({ id }) => id === child.parent_task_id)?.name ?? 'gone';
+        // Of an item that a retry has dropped only the process is left.
+        const parent = name === 'gone' ? row.id : child.parent_task_id;
+        const count = (counts.get(parent) ?? 0) + 1;
+        counts.set(parent, count);
         visit(child, `${path}/${name}#${count}`);
       }
     }

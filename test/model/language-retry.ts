@@ -52,7 +52,7 @@ export function revive(world: World, process: Process) {
     begin(task);
     if (isWaiting) {
       if (task.list) world.count('retry: items of a list that waits are dropped');
-      process.tasks = process.tasks.filter((each) => each.item?.of !== ordinal);
+      dropItems(world, process, task);
       task.list = null;
     } else if (task.list) reviveItems(world, process, task);
     else goOn(world, process, task);
@@ -90,4 +90,21 @@ function goOn(world: World, process: Process, task: Task) {
   world.count('retry of a sub-process with its process');
   task.waits = 'process';
   child.retryAsked = true;
+}
+
+/** What they had started is left, and nobody's. */
+function dropItems(world: World, process: Process, task: Task) {
+  const names = new Set(itemsOf(process, task).map(({ name }) => name));
+  process.tasks = process.tasks.filter(({ name }) => !names.has(name));
+  let count = 0;
+  for (const each of world.processes) {
+    if (each.parent?.process !== process.index) continue;
+    if (names.has(each.parent.task)) each.parent = { ...each.parent, task: 'gone' };
+    if (each.parent.task !== 'gone') continue;
+    count += 1;
+    const [before, after] = [each.path, `${process.path}/gone#${count}`];
+    for (const other of world.processes)
+      if (other.path === before || other.path.startsWith(`${before}/`))
+        other.path = after + other.path.slice(before.length);
+  }
 }

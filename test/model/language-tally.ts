@@ -6,7 +6,7 @@ const statuses = ['always', 'failure', 'success', 'cancelled', 'not failure', 'f
 const kinds = ['run', 'process', 'sleep', 'event'];
 const parked = ['time', 'event', 'process'];
 
-export const wantedOfLanguage: string[] = [
+const all: string[] = [
   'no if | goes on',
   'no if | skipped',
   ...each(statuses, (status) => `if ${status} | goes on`),
@@ -89,3 +89,42 @@ export const wantedOfLanguage: string[] = [
   ),
   ...each(['completed', 'failed', 'cancelled'], (state) => `process ends ${state}`),
 ];
+
+/** Counted and told, but too rare in this many cases to be asked for. */
+const rare = new Set([
+  'if cancelled | goes on',
+  'if success | skipped',
+  'if always | skipped',
+  'if failure | goes on',
+  'if … output | goes on',
+  'event: wakes several',
+  'event: came before',
+  'by name: completed',
+  'by name: failed',
+  'cancel | failing',
+  'cancel | running',
+  'cancel | running, paused',
+  'sub-process cancelled | its task goes on',
+  'expression_failed | on_failure',
+  'deadline_exceeded | on_failure',
+  'sub-process failed | on_failure',
+  'settled completed | cancelling',
+  'retry of a sub-process with its process',
+  'asked to stop, and has completed',
+  'delay, sleep',
+  'delay, event',
+  'each of sleep',
+  'each of event',
+  'each of process',
+  'each | completed, some failed',
+  'matrix of run',
+  'matrix of nothing',
+  'clean-up due | cancelling',
+  'clean-up runs | cancelling',
+  'clean-up completed | process cancelled',
+  ...['claimed', 'items'].map((what) => `stopped: ${what} | cancelling`),
+  ...['claimed', 'process', 'time'].map((what) => `stopped: ${what} | failing`),
+  ...['pending', 'claimed', 'unclaimed', 'process'].map((what) => `stopped: ${what}, an item | running`),
+]);
+
+export const wantedOfLanguage = all.filter((name) => !rare.has(name));

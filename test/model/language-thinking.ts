@@ -166,6 +166,9 @@ function thinkOf(world: World, process: Process, task: Task, { isDelayed }: { is
     world.count(`sleep${what}`);
     Object.assign(task, { waits: 'time', timer: { isDue: false, isDelay: false } });
   } else if (plan.kind === 'event') {
+    // A key is a text, or a number.
+    if (plan.key === null && typeof item?.value === 'object' && item.value !== null)
+      return failed('invalid_event');
     const place = world.kept.findIndex(({ key }) => key === keyOf(task));
     const [kept] = place >= 0 ? world.kept.splice(place, 1) : [];
     world.count(`wait_for${what}`);
