@@ -103,7 +103,9 @@ describe('a task as people write it', () => {
   });
 
   test('an expression in a task on its own is refused by name', () => {
-    expect(() => parseTaskInput({ command: 'x', args: ['${{ input.a }}'] })).toThrow(/no process whose values/);
+    expect(() => parseTaskInput({ command: 'x', args: ['${{ input.a }}'] })).toThrow(
+      /no process whose values/,
+    );
   });
 
   test('anything at all is either a task or a problem with a code', () => {
