@@ -169,7 +169,7 @@ describe('starting', () => {
     ['{"definition": "a", "input": {"a": "\\ud800"}}', '/input/a'],
     ['{"source": "tasks: [{name: A}] # \\u0000"}', '/source'],
     [
-      `{"definition": {"tasks": ${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}}}`,
+      `{"definition": {"tasks": ${'['.repeat(900)}${']'.repeat(900)}}}`,
       `/definition/tasks${'/0'.repeat(63)}`,
     ],
   ] as const)(
@@ -181,6 +181,16 @@ describe('starting', () => {
       expect([malformed.status, malformed.body.code]).toEqual([400, 'invalid_json']);
     },
   );
+
+  test('what is nested without end is refused before it is read, with its line and column', async ({
+    api,
+  }) => {
+    const text = `{"definition":\n {"tasks": ${'['.repeat(1_000_000)}${']'.repeat(1_000_000)}}}`;
+    for (const sent of [text, text.slice(0, -1)]) {
+      const { status, body } = await api.post('/v1/processes', sent);
+      expect([status, body.code, body.line, body.column]).toEqual([400, 'invalid_request', 2, 1_010]);
+    }
+  });
 
   test('a large definition in hand is bounded as definitions are, not as other bodies', async ({ api }) => {
     const args = Array.from({ length: 20 }, () => '');

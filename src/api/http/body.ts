@@ -116,8 +116,15 @@ function tooLarge(bytesMax: number): SkipjackError {
 const bodyLimits = { valuesMax: 600_000, depthMax: 1_000 } as const;
 
 export function parseJson(text: string): unknown {
-  const problem = findBulk(text);
-  if (problem !== null) throw new SkipjackError('invalid_request', `The body has ${problem}.`);
+  const bulk = findBulk(text);
+  if (bulk !== null) {
+    const place = placeOf(bulk.at, text);
+    throw new SkipjackError(
+      'invalid_request',
+      `The body has ${bulk.message} (line ${place.line}, column ${place.column}).`,
+      { problems: [{ pointer: '', message: `has ${bulk.message}` }], extra: place },
+    );
+  }
   try {
     return JSON.parse(text);
   } catch (cause) {
@@ -129,7 +136,7 @@ export function parseJson(text: string): unknown {
 }
 
 /** By the signs outside of its texts; whether it is JSON at all is not asked. */
-function findBulk(text: string): string | null {
+function findBulk(text: string): { message: string; at: number } | null {
   const { valuesMax, depthMax } = bodyLimits;
   if (text.length < valuesMax && text.length < depthMax) return null;
   let values = 1;
@@ -141,13 +148,13 @@ function findBulk(text: string): string | null {
         break;
       case 0x2c: // ,
         values += 1;
-        if (values > valuesMax) return `more than ${valuesMax} values`;
+        if (values > valuesMax) return { message: `more than ${valuesMax} values`, at };
         break;
       case 0x5b: // [
       case 0x7b: // {
         values += 1;
         depth += 1;
-        if (depth > depthMax) return `values nested deeper than ${depthMax}`;
+        if (depth > depthMax) return { message: `values nested deeper than ${depthMax}`, at };
         break;
       case 0x5d: // ]
       case 0x7d: // }
@@ -172,7 +179,11 @@ function findPlace(message: string, text: string): { line: number; column: numbe
   const named = / at position (\d+)/.exec(message)?.[1];
   const offset =
     named === undefined ? (/end of JSON input/.test(message) ? text.length : null) : Number(named);
-  if (offset === null) return null;
+  return offset === null ? null : placeOf(offset, text);
+}
+
+/** Both counted from 1. */
+function placeOf(offset: number, text: string): { line: number; column: number } {
   const before = text.slice(0, offset);
   return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n') };
 }
