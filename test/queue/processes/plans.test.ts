@@ -21,7 +21,7 @@ import { newProcess, publish, run, settlementOf, start } from '../../support/pro
 import { claim } from '../../support/tasks.ts';
 
 const buffersMax = 500;
-const rowsMax = 500;
+const rowsMax = 750;
 const historyOf = 30_500;
 const tasksEach = 10;
 
