@@ -12,11 +12,12 @@ export async function markFailing(
 ): Promise<string[]> {
   const { rows } = await tx.query<{ id: string }>(
     `with failure as materialized (
-       select * from jsonb_to_recordset($1::jsonb) as failure (process_id uuid, error jsonb)
+       select * from jsonb_to_recordset($1::jsonb) as failure (process_id uuid, error jsonb) limit ${failures.length}
      ), failing as (
        update skipjack.processes as process set state = 'failing', fail_fast = true, revision = revision + 1
        from failure
-       where process.id = failure.process_id and process.state in ('running', 'failing') and process.unfinished > 0
+       where process.id = failure.process_id and process.id = any (array(select process_id from failure))
+         and process.state in ('running', 'failing') and process.unfinished > 0
        returning process.id, failure.error
      ), told as (
        insert into skipjack.process_results as known (process_id, error)
