@@ -114,7 +114,8 @@ async function layOut(database: TestDatabase, cases: Case[]) {
   );
   const acts = Object.entries(kinds).map(([kind, how]) => ({
     kind,
-    retry: retryOf('attempts' in how ? how.attempts : 1),
+    // So long that no machine is slow enough to see it pass.
+    retry: { ...retryOf('attempts' in how ? how.attempts : 1), delay_ms: 3_600_000, max_delay_ms: 3_600_000 },
     losses: 'losses' in how ? how.losses : 0,
     expired: 'expired' in how,
     coe: 'coe' in how,
@@ -180,7 +181,7 @@ const records = `
         case when task.state in ('pending', 'active') then task.unmet end)),
       'items', jsonb_object_agg(task.name, jsonb_build_array(item.claim_no, item.failures, item.losses, item.worker,
         item.cancel_requested, item.held, item.overdue, item.priority, item.started_at is not null,
-        item.available_at > clock_timestamp() + interval '30 seconds')) filter (where item.task_id is not null),
+        item.available_at > clock_timestamp() + interval '30 minutes')) filter (where item.task_id is not null),
       'attempts', jsonb_object_agg(task.name, tries.list) filter (where tries.list is not null),
       'letters', jsonb_object_agg(task.name, jsonb_build_array(letter.reason, letter.replayed_at, letter.replays))
         filter (where letter.task_id is not null)) as record
