@@ -50,6 +50,8 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
   );
   const starts: InnerStart[] = [];
   const waits: EventWait[] = [];
+  /** Processes that stop by what was decided of them here: their `failure()` is another one from then on. */
+  const stopping = new Set<string>();
   let itemsLeft = itemsOfRoundMax;
   let others = performance.now() + turnMs;
   for (const each of all) {
@@ -62,6 +64,7 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
     }
     const { item_of, item_index, item } = row.task;
     const isItem = item_of !== null;
+    if (stopping.has(process.id) && asksForFailure(each)) continue;
     const scope = await scopes.of(
       tx,
       { process, asks: isCancelled(thought, standingOf(process)) ? [] : thought.asks },
@@ -75,6 +78,8 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
       scope,
       now: Date.now(),
     });
+    const isFailure = decision.kind === 'end' && decision.state === 'failed';
+    if (isFailure && process.fail_fast && !isItem && !thought.planned.continue_on_error) stopping.add(process.id);
     if (decision.kind === 'start') {
       if (starts.length < bulkyMax) starts.push({ ...decision, row, process });
     } else if (decision.kind === 'await') {
@@ -86,6 +91,15 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
   }
   if (waits.length > 0) await awaitEvents(round, waits);
   if (starts.length > 0) await startChildren(round, starts);
+}
+
+/** Its condition is asked now. */
+function isFirst({ row }: Thinking): boolean {
+  return row.task.item_of === null && row.kind === 'think';
+}
+
+function asksForFailure(each: Thinking): boolean {
+  return isFirst(each) && Boolean(each.thought.condition?.calls.failure);
 }
 
 function standingOf({ state, fail_fast }: ProcessStanding) {
@@ -142,7 +156,7 @@ async function readEnds(
   { tx }: Round,
   all: Thinking[],
 ): Promise<(each: Thinking) => { success: boolean; failure: boolean }> {
-  const first = all.filter(({ row }) => row.task.item_of === null && row.kind === 'think');
+  const first = all.filter(isFirst);
   const needs = new Map<string, TaskPlace>();
   for (const { process, thought } of first)
     for (const need of thought.planned.needs) needs.set(keyOf(process.id, need), [process.id, need]);
@@ -151,9 +165,7 @@ async function readEnds(
   );
   if (needs.size > 0) crashPoint('engine_needs_read');
   // While it is running nothing has failed for good.
-  const asking = first.filter(
-    ({ process, thought }) => process.state !== 'running' && thought.condition?.calls.failure,
-  );
+  const asking = first.filter((each) => each.process.state !== 'running' && asksForFailure(each));
   const failed = await readFailed(tx, [...new Set(asking.map(({ process }) => process.id))]);
   if (asking.length > 0) crashPoint('engine_failed_read');
   return ({ process, plan, thought }) => ({

@@ -54,6 +54,24 @@ describe('a task with a condition', () => {
     expect(await stateOf(database, id)).toBe('failed');
   });
 
+  test('finds its process stopped by what was decided a moment before it', async ({ database }) => {
+    const graph = {
+      a: {},
+      fails: { needs: ['a'], if: 'input.nothing' },
+      'has an eye on it': { needs: ['a'], if: '!failure() && input.nothing' },
+      'cleans up': { needs: ['a'], if: 'failure()' },
+    };
+    const id = await startPlan(database, graph);
+    await run(database, id, 'a');
+    await thinkUntilQuiet(database.queue);
+    expect(await standOf(database, id)).toEqual({
+      a: 'completed',
+      fails: 'failed',
+      'has an eye on it': 'skipped',
+      'cleans up': 'ready',
+    });
+  });
+
   test('that is neither true nor false fails', async ({ database }) => {
     const id = await startPlan(database, { a: { if: '1' } });
     await thinkUntilQuiet(database.queue);
