@@ -38,6 +38,11 @@ export function openDatabase(options: DatabaseOptions): Database {
     connectionTimeoutMillis: 5_000,
     query_timeout: queryTimeoutMs,
     keepAlive: true,
+    // Compiling one of our statements takes a second, and running it a millisecond. Not among the options of the
+    // connection: poolers refuse those.
+    onConnect: async (client) => {
+      await client.query('set jit = off');
+    },
   });
   // An idle connection that breaks is replaced at the next use; without a listener it would end our OS process.
   pool.on('error', () => {});

@@ -175,7 +175,7 @@ async function cancelBehindFailures(tx: Transaction, ids: string[], withEngine: 
        update skipjack.tasks as task set state = 'cancelled', finished_at = clock.at
        from waiting
        cross join clock
-       where task.ctid = waiting.place
+       where task.ctid = waiting.place and task.ctid = any (array(select place from waiting))
        returning task.id, task.process_id, task.item_of, null::boolean as awaited
      ), ${countDown(withEngine)}
      select null::text[] as workers, ${endedTasks} as ended_tasks,
@@ -187,10 +187,11 @@ async function cancelBehindFailures(tx: Transaction, ids: string[], withEngine: 
   return hintsOf(rows[0]);
 }
 
+/** Those that somebody waits for, by themselves or because of their process. */
 const endedTasks = `(
-       select array_agg(ended.id::text)
-       from ended join skipjack.processes as process on process.id = ended.process_id
-       where ended.awaited or process.tasks_awaited)`;
+       select array_agg(id::text) from ended
+       where awaited or process_id = any (array(
+         select id from skipjack.processes where id = any ($1::uuid[]) and tasks_awaited)))`;
 
 /**
  * What would have woken parked tasks that are `ended`. One that is being sent an event, perhaps in a long transaction of a
@@ -257,7 +258,7 @@ function countDown(withEngine: boolean): string {
          finished_at = case when process.unfinished = counted.ended and not process.finishes then clock.at end
        from counted
        cross join clock
-       where process.id = counted.process_id
+       where process.id = counted.process_id and process.id = any ($1::uuid[])
        returning process.id, process.awaited and not process.finishes as awaited, process.unfinished, process.finishes
      )${withEngine ? tellEngine : ''}`;
 }

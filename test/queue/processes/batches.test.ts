@@ -267,17 +267,17 @@ test('two outcomes of one process in a call of their own equal the same two one 
   await compare(database, everyCase(2, ['all of it']), 1);
 });
 
-test('every pair of outcomes in one batch equals the same two one after the other, in both orders', {
-  timeout: 300_000,
-}, async ({ database }) => {
+test('every pair of outcomes in one batch equals the same two one after the other, in both orders', async ({
+  database,
+}) => {
   const cases = everyCase(2, Object.keys(shapes));
   expect(cases).toHaveLength(9 ** 2 * 4 * 5);
   await compare(database, cases, manyToACall);
 });
 
-test('every triple of outcomes in one batch equals the same three one after the other, in every order', {
-  timeout: 300_000,
-}, async ({ database }) => {
+test('every triple of outcomes in one batch equals the same three one after the other, in every order', async ({
+  database,
+}) => {
   const cases = everyCase(3, ['all of it', 'the last tasks']);
   expect(cases).toHaveLength(9 ** 3 * 2 * 5);
   await compare(database, cases, manyToACall);
