@@ -19,6 +19,9 @@ export interface Database {
 /** A connection inside `begin … commit`. */
 export type Transaction = pg.ClientBase & { readonly inTransaction: unique symbol };
 
+/** One of them, or the pool: for what is only read. */
+export type Queryable = Pick<pg.ClientBase, 'query'>;
+
 export interface DatabaseOptions {
   url: string;
   /** A direct URL for LISTEN, where `url` leads to a pooler in transaction mode; null: no listening, polling alone. */

@@ -1,39 +1,69 @@
-/** Marks for those who wait for the end of tasks and processes, and what has ended of what they wait for. */
-import type { ProcessState } from '../core/process.ts';
-import type { TaskState } from '../core/task.ts';
+/**
+ * Marks for those who wait for the end of tasks and processes, and what has ended of what they wait for; one statement
+ * for all who ask in the same moment.
+ *
+ * What somebody holds is passed over, never waited for: one that is being moved for long would keep all others from
+ * their marks. Its mark is set when the caller asks again.
+ */
+import { hasProcessEnded, type ProcessState } from '../core/process.ts';
+import { hasEnded, type TaskState } from '../core/task.ts';
 import type { Database } from '../database/connection.ts';
 
-/** Marks the task as waited for, so that its end is announced, and answers its state. Null: no such task. */
-export async function markAwaited(db: Database, taskId: string): Promise<TaskState | null> {
-  // Waits for a settle that has the row; after it the item is gone and the next statement sees the end.
-  const marked = await db.pool.query('update skipjack.queue_items set awaited = true where task_id = $1', [
-    taskId,
-  ]);
-  // A pending or parked one has no item, and its own row is for whoever has the lock of its process.
-  if (marked.rowCount === 0) {
-    await db.pool.query(
-      `update skipjack.processes set tasks_awaited = true where not tasks_awaited
-         and id = (select process_id from skipjack.tasks where id = $1 and state in ('pending', 'active'))`,
-      [taskId],
-    );
-  }
-  const { rows } = await db.pool.query<{ state: TaskState }>(
-    'select state from skipjack.tasks where id = $1',
-    [taskId],
-  );
-  return rows[0]?.state ?? null;
+export interface Marked {
+  isOver: boolean;
+  /** Its end will be announced. */
+  isMarked: boolean;
 }
 
-/** The same for a process. */
-export async function markProcessAwaited(db: Database, processId: string): Promise<ProcessState | null> {
-  await db.pool.query('update skipjack.processes set awaited = true where id = $1 and not awaited', [
-    processId,
-  ]);
-  const { rows } = await db.pool.query<{ state: ProcessState }>(
-    'select state from skipjack.processes where id = $1',
-    [processId],
+/** Marks tasks as waited for, so that their ends are announced. In the order of `taskIds`; null: no such task. */
+export async function markTasksAwaited(db: Database, taskIds: string[]): Promise<(Marked | null)[]> {
+  const { rows: items } = await db.pool.query<{ id: string }>(
+    `with free as materialized (
+       select task_id from skipjack.queue_items
+       where task_id = any ($1::uuid[]) and not awaited order by task_id for no key update skip locked
+     ), marked as (
+       update skipjack.queue_items set awaited = true where task_id = any (array(select task_id from free))
+     )
+     select task_id as id from skipjack.queue_items where task_id = any ($1::uuid[])`,
+    [taskIds],
   );
-  return rows[0]?.state ?? null;
+  // A pending or parked one has no item, and its own row is for whoever has the lock of its process.
+  const queued = new Set(items.map(({ id }) => id));
+  const others = taskIds.filter((id) => !queued.has(id));
+  if (others.length > 0) {
+    await db.pool.query(
+      `update skipjack.processes set tasks_awaited = true where id = any (array(
+         select id from skipjack.processes
+         where not tasks_awaited and id = any (array(
+           select process_id from skipjack.tasks where id = any ($1::uuid[]) and state in ('pending', 'active')))
+         order by id for no key update skip locked))`,
+      [others],
+    );
+  }
+  const { rows } = await db.pool.query<{ id: string; state: TaskState; marked: boolean }>(
+    `select task.id, task.state, coalesce(item.awaited, false) or coalesce(process.tasks_awaited, false) as marked
+     from skipjack.tasks as task
+     left join lateral (select awaited from skipjack.queue_items where task_id = task.id limit 1) as item on true
+     left join lateral (select tasks_awaited from skipjack.processes where id = task.process_id limit 1) as process on true
+     where task.id = any ($1::uuid[])`,
+    [taskIds],
+  );
+  return inOrderOf(taskIds, rows, hasEnded);
+}
+
+/** The same for processes. */
+export async function markProcessesAwaited(db: Database, processIds: string[]): Promise<(Marked | null)[]> {
+  await db.pool.query(
+    `update skipjack.processes set awaited = true where id = any (array(
+       select id from skipjack.processes
+       where id = any ($1::uuid[]) and not awaited order by id for no key update skip locked))`,
+    [processIds],
+  );
+  const { rows } = await db.pool.query<{ id: string; state: ProcessState; marked: boolean }>(
+    'select id, state, awaited as marked from skipjack.processes where id = any ($1::uuid[])',
+    [processIds],
+  );
+  return inOrderOf(processIds, rows, hasProcessEnded);
 }
 
 /** Of these tasks and processes, the ids of those that have ended or are gone. */
@@ -46,4 +76,15 @@ export async function findEnded(db: Database, ids: string[]): Promise<string[]> 
     [ids],
   );
   return rows.map((row) => row.id);
+}
+
+function inOrderOf<State>(
+  ids: string[],
+  rows: { id: string; state: State; marked: boolean }[],
+  isEnd: (state: State) => boolean,
+): (Marked | null)[] {
+  const found = new Map(
+    rows.map(({ id, state, marked }) => [id, { isOver: isEnd(state), isMarked: marked }]),
+  );
+  return ids.map((id) => found.get(id) ?? null);
 }

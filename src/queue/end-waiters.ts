@@ -1,15 +1,29 @@
 import { withJitter } from '../core/backoff.ts';
-import { hasProcessEnded } from '../core/process.ts';
-import { hasEnded } from '../core/task.ts';
+import { createBatcher } from '../core/batching.ts';
 import type { Database } from '../database/connection.ts';
-import { findEnded, markAwaited, markProcessAwaited } from './awaited.ts';
+import { findEnded, markProcessesAwaited, markTasksAwaited } from './awaited.ts';
 
 export type Awaited = 'task' | 'process';
 
-/** Those who wait for tasks and processes to end. Waiters for the same one share one query; all share one poll. */
+/** After which one is marked that somebody held. */
+const heldMs = 40;
+
+/**
+ * Those who wait for tasks and processes to end. All who come, go or are woken in the same moment share one query, and
+ * all share one poll: however many wait, they take a few connections at most.
+ */
 export function createEndWaiters(db: Database, pollIntervalMs: number) {
   const waiting = new Map<string, Set<() => void>>();
   let timer: NodeJS.Timeout | null = null;
+
+  const marks = {
+    task: shared((ids) => markTasksAwaited(db, ids)),
+    process: shared((ids) => markProcessesAwaited(db, ids)),
+  };
+  const looks = shared(async (ids) => {
+    const ended = new Set(await findEnded(db, ids));
+    return ids.map((id) => ended.has(id));
+  });
 
   async function look(ids: string[]) {
     const ended = await findEnded(db, ids).catch(() => []);
@@ -25,14 +39,11 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
     }, withJitter(pollIntervalMs));
   }
 
-  async function isTaskOver(id: string): Promise<boolean | null> {
-    const state = await markAwaited(db, id);
-    return state === null ? null : hasEnded(state);
-  }
-
-  async function isProcessOver(id: string): Promise<boolean | null> {
-    const state = await markProcessAwaited(db, id);
-    return state === null ? null : hasProcessEnded(state);
+  async function mark(what: Awaited, id: string): Promise<'marked' | 'held' | 'ended' | 'not_found'> {
+    const found = await marks[what].add(id);
+    if (found === null) return 'not_found';
+    if (found.isOver) return 'ended';
+    return found.isMarked ? 'marked' : 'held';
   }
 
   return {
@@ -51,9 +62,13 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
     ): Promise<'ended' | 'waiting' | 'not_found'> {
       // As Postgres writes it: ends are announced so.
       const id = givenId.toLowerCase();
+      let isAwake = false;
       let wake = () => {};
       const ended = new Promise<void>((resolve) => {
-        wake = resolve;
+        wake = () => {
+          isAwake = true;
+          resolve();
+        };
       });
       const timeout = setTimeout(wake, signal?.aborted ? 0 : waitMs);
       signal?.addEventListener('abort', wake);
@@ -62,12 +77,15 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
       waiting.set(id, others.add(wake));
       arm();
       try {
-        const isOver = await (what === 'task' ? isTaskOver(id) : isProcessOver(id));
-        if (isOver === null) return 'not_found';
-        if (isOver) return 'ended';
+        let standing = await mark(what, id);
+        // Bounded by the time that is waited.
+        while (standing === 'held' && !isAwake) {
+          await Promise.race([ended, pause(withJitter(heldMs))]);
+          standing = await mark(what, id);
+        }
+        if (standing === 'not_found' || standing === 'ended') return standing;
         await ended;
-        const [over] = await findEnded(db, [id]);
-        return over === undefined ? 'waiting' : 'ended';
+        return (await looks.add(id)) ? 'ended' : 'waiting';
       } finally {
         clearTimeout(timeout);
         signal?.removeEventListener('abort', wake);
@@ -80,4 +98,20 @@ export function createEndWaiters(db: Database, pollIntervalMs: number) {
       for (const wakes of waiting.values()) for (const wake of wakes) wake();
     },
   };
+}
+
+/** Answers all who ask in the same moment by one query, in which each id stands once. */
+function shared<Answer>(ask: (ids: string[]) => Promise<Answer[]>) {
+  return createBatcher({
+    flush: async (ids: string[]) => {
+      const once = [...new Set(ids)];
+      const answers = await ask(once);
+      const byId = new Map(once.map((id, index) => [id, answers[index] as Answer]));
+      return ids.map((id) => byId.get(id) as Answer);
+    },
+  });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

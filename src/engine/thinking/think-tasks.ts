@@ -2,12 +2,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../../core/crash-point.ts';
 import { type Plan, planLimits } from '../../core/plan.ts';
-import {
-  type ProcessStanding,
-  readFailed,
-  readUnsuccessful,
-  type TaskPlace,
-} from '../../queue/processes/read-standing.ts';
+import type { TaskPlace } from '../../queue/processes/read-outputs.ts';
+import { type ProcessStanding, readFailed, readUnsuccessful } from '../../queue/processes/read-standing.ts';
 import { type InnerStart, startChildren } from './children.ts';
 import { bulkyMax, planOf, processOf, type Round, type TaskThought } from './context.ts';
 import { type Decision, decideTask, isCancelled } from './decide-task.ts';
@@ -79,7 +75,8 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
       now: Date.now(),
     });
     const isFailure = decision.kind === 'end' && decision.state === 'failed';
-    if (isFailure && process.fail_fast && !isItem && !thought.planned.continue_on_error) stopping.add(process.id);
+    if (isFailure && process.fail_fast && !isItem && !thought.planned.continue_on_error)
+      stopping.add(process.id);
     if (decision.kind === 'start') {
       if (starts.length < bulkyMax) starts.push({ ...decision, row, process });
     } else if (decision.kind === 'await') {

@@ -4,8 +4,8 @@ import type { Plan, PlannedTask } from '../../core/plan.ts';
 import { createAncestors } from '../../definition/ancestors.ts';
 import type { Asks } from '../../expression/compile.ts';
 import { type Condition, compileCondition } from '../../expression/condition.ts';
-import type { TaskMember } from '../../expression/node.ts';
 import { compileValue, type ValueTemplate } from '../../expression/value-template.ts';
+import type { Asked } from '../../queue/processes/read-outputs.ts';
 
 export type Ancestors = ReturnType<typeof createAncestors>;
 
@@ -24,13 +24,6 @@ export interface Thought {
   asks: Asked[];
   /** There is something to evaluate: otherwise it is plain, and thought about for what it needs. */
   hasExpressions: boolean;
-}
-
-/** What expressions ask of another task. */
-export interface Asked {
-  name: string;
-  ordinal: number;
-  members: Set<TaskMember>;
 }
 
 /** What is known of a plan beyond its text; a plan that is no longer kept takes it along. */

@@ -14,12 +14,9 @@ import type { TaskError } from '../../core/task.ts';
 import type { ClaimedTask, ClaimRequest } from '../../core/task-source.ts';
 import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';
-import { type AncestorRow, fillExpressions } from './expressions.ts';
+import { fillExpressions } from './expressions.ts';
 import type { PlanCache } from './plans.ts';
-
-/** Of the outputs that come along with one task, and with all that are described at once, as JSON. */
-const outputBytesMax = 1024 * 1024;
-const outputBytesOfAllMax = 16 * outputBytesMax;
+import { outputLimits, readOutputs, type TaskOutput, type TaskPlace } from './read-outputs.ts';
 
 /** How long expressions may be evaluated before others get their turn; one task takes some 50 ms at most. */
 const turnMs = 10;
@@ -44,12 +41,6 @@ interface ProcessRow {
   input: Json;
 }
 
-interface OutputRow extends AncestorRow {
-  process_id: string;
-  ordinal: number;
-  name: string;
-}
-
 /** For whoever claimed them, with the values of their expressions. Answers in the order of `tasks`. */
 export async function describeTasks(
   db: Database,
@@ -64,7 +55,7 @@ export async function describeTasks(
   const { written, find } = await readWritten(db, {
     tasks,
     known,
-    more: asked.map((each) => each?.ordinals ?? []),
+    more: asked.map((each) => each?.asks.map(({ ordinal }) => ordinal) ?? []),
   });
   let turnEnds = performance.now() + turnMs;
   const described: (Described | Undescribable)[] = [];
@@ -105,7 +96,7 @@ export async function describeAsWritten(
 async function readWritten(
   db: Database,
   { tasks, known, more }: { tasks: ToDescribe[]; known: Map<string, Plan>; more: number[][] },
-): Promise<{ written: Described[]; find: (place: Place, ordinal: number) => AncestorRow | undefined }> {
+): Promise<{ written: Described[]; find: (place: Place, ordinal: number) => TaskOutput | undefined }> {
   const needed = tasks.map(({ place, outputs }) =>
     ordinalsBefore(known.get(place.definition_id), place.ordinal, outputs),
   );
@@ -113,19 +104,21 @@ async function readWritten(
     ...keysOf(place, needed[index] ?? []),
     ...keysOf(place, more[index] ?? []),
   ]);
-  const [processes, found] = await Promise.all([
+  const [processes, outputs] = await Promise.all([
     readProcessContexts(db, [...new Set(tasks.map(({ place }) => place.process_id))]),
-    readOutputs(db, new Map(wanted)),
+    // Each once, however many need it.
+    readOutputs(db.pool, [...new Map(wanted).values()]),
   ]);
-  let left = outputBytesOfAllMax;
+  const found = new Map(outputs.map((row) => [keyOf(row, row.ordinal), row]));
+  let left: number = outputLimits.bytesOfAllMax;
   const written = tasks.map(({ place }, index) => {
     const planned = known.get(place.definition_id)?.tasks[place.ordinal - 1];
     const own = keysOf(place, needed[index] ?? []).flatMap(([key]) => {
       const row = found.get(key);
       return row?.state === 'completed' ? row : [];
     });
-    const small = new Set<OutputRow>();
-    let leftOfTask = outputBytesMax;
+    const small = new Set<TaskOutput>();
+    let leftOfTask: number = outputLimits.bytesMax;
     for (const row of own.toSorted((one, other) => one.bytes - other.bytes)) {
       leftOfTask -= row.bytes;
       left -= row.bytes;
@@ -147,7 +140,7 @@ function keyOf({ process_id }: Pick<Place, 'process_id'>, ordinal: number): stri
   return `${ordinal} ${process_id}`;
 }
 
-function keysOf(place: Place, ordinals: number[]): [string, [string, number]][] {
+function keysOf(place: Place, ordinals: number[]): [string, TaskPlace][] {
   return ordinals.map((ordinal) => [keyOf(place, ordinal), [place.process_id, ordinal]]);
 }
 
@@ -161,40 +154,6 @@ async function readProcessContexts(db: Database, ids: string[]): Promise<Map<str
     [ids],
   );
   return new Map(rows.map((row) => [row.id, row]));
-}
-
-/**
- * Each once, however many need it. What is stored in more than the bound is not even unpacked, and of all together
- * only the smallest come, as many as may be handed over.
- */
-async function readOutputs(
-  db: Database,
-  wanted: Map<string, [string, number]>,
-): Promise<Map<string, OutputRow>> {
-  if (wanted.size === 0) return new Map();
-  const { rows } = await db.pool.query<OutputRow>(
-    `select found.process_id, found.ordinal, found.id, found.name, found.state, found.error, found.attempts,
-       found.is_large,
-       case when found.is_large then ${outputBytesMax + 1} else found.bytes end as bytes,
-       case when not found.is_large then found.output end as output
-     from (
-       select task.process_id, task.ordinal, task.id, task.name, task.state, task.error, task.output, sized.bytes,
-         task.failures + task.losses + (task.state = 'completed')::integer as attempts,
-         sized.bytes > ${outputBytesMax} or sum(sized.bytes) over (order by sized.bytes rows unbounded preceding)
-           > ${outputBytesOfAllMax} as is_large
-       from unnest($1::uuid[], $2::integer[]) as wanted (process_id, ordinal)
-       cross join lateral (
-         select * from skipjack.tasks where process_id = wanted.process_id and ordinal = wanted.ordinal limit 1
-       ) as task
-       cross join lateral (
-         select case when task.output is null then 0
-           when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
-           else octet_length(task.output::text) end as bytes
-       ) as sized
-     ) as found`,
-    [[...wanted.values()].map(([id]) => id), [...wanted.values()].map(([, ordinal]) => ordinal)],
-  );
-  return new Map(rows.map((row) => [keyOf(row, row.ordinal), row]));
 }
 
 /** Ordinals of the direct needs, or of all that the task follows from. */

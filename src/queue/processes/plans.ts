@@ -78,12 +78,12 @@ function compile(plan: Plan, ordinal: number): Asking | null {
   if (!planned) return null;
   const template = compileTask({ spec: readSpec(planned.spec), input: planned.input });
   if (template.asks === null) return null;
-  const asks: Asking['asks'] = new Map();
-  for (const [index, { name }] of plan.tasks.entries()) {
-    const members = template.asks.get(name);
-    if (members) asks.set(name, { ordinal: index + 1, members });
-  }
-  return { template, asks, ordinals: [...asks.values()].map(({ ordinal: each }) => each) };
+  const { asks: named } = template;
+  const asks = plan.tasks.flatMap(({ name }, index) => {
+    const members = named.get(name);
+    return members ? [{ name, ordinal: index + 1, members }] : [];
+  });
+  return { template, asks };
 }
 
 function lettersOfExpressions(text: string): number {

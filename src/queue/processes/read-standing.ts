@@ -1,8 +1,8 @@
 /** What an engine decides on, read under the locks of the processes: how they stand, and how tasks of them ended. */
 import type { Json } from '../../core/json.ts';
 import type { ProcessState } from '../../core/process.ts';
-import type { TaskError, TaskState } from '../../core/task.ts';
 import type { Transaction } from '../../database/connection.ts';
+import { columnsOf, type TaskPlace } from './read-outputs.ts';
 
 export interface ProcessStanding {
   id: string;
@@ -36,8 +36,6 @@ export async function readStandings(tx: Transaction, ids: string[]): Promise<Pro
   );
   return rows;
 }
-
-export type TaskPlace = [processId: string, ordinal: number];
 
 /** Of these tasks, those that did not end well: what needs them does not succeed. */
 export async function readUnsuccessful(tx: Transaction, places: TaskPlace[]): Promise<TaskPlace[]> {
@@ -76,65 +74,6 @@ export async function readInputs(tx: Transaction, processIds: string[]): Promise
   return new Map(rows.map((row) => [row.process_id, row.input]));
 }
 
-/** A task that an expression asks for. */
-export interface AskedTask {
-  process_id: string;
-  ordinal: number;
-  id: string;
-  state: TaskState;
-  error: TaskError | null;
-  attempts: number;
-  /** Too large to come along with the others: `output` is null, whatever it is. */
-  is_large: boolean;
-  output: Json;
-}
-
-/** Of one output, and of all that come along at once, as JSON. What is larger is read by itself. */
-const outputBytesMax = 1024 * 1024;
-const outputBytesOfAllMax = 16 * outputBytesMax;
-
-/** Each once. What is stored in more than the bound is not even unpacked. */
-export async function readAskedTasks(tx: Transaction, places: TaskPlace[]): Promise<AskedTask[]> {
-  if (places.length === 0) return [];
-  const { rows } = await tx.query<AskedTask>(
-    `select found.process_id, found.ordinal, found.id, found.state, found.error, found.attempts, found.is_large,
-       case when not found.is_large then found.output end as output
-     from (
-       select task.process_id, task.ordinal, task.id, task.state, task.error, task.output,
-         task.failures + task.losses + (task.state = 'completed')::integer as attempts,
-         sized.bytes > ${outputBytesMax} or sum(sized.bytes) over (order by sized.bytes rows unbounded preceding)
-           > ${outputBytesOfAllMax} as is_large
-       from unnest($1::uuid[], $2::integer[]) as wanted (process_id, ordinal)
-       cross join lateral (
-         select * from skipjack.tasks where process_id = wanted.process_id and ordinal = wanted.ordinal limit 1
-       ) as task
-       cross join lateral (
-         select case when task.output is null then 0
-           when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
-           else octet_length(task.output::text) end as bytes
-       ) as sized
-     ) as found`,
-    columnsOf(places),
-  );
-  return rows;
-}
-
-/** Without the output, if it is larger than `bytesMax`. */
-export async function readLargeOutput(
-  tx: Transaction,
-  taskId: string,
-  bytesMax: number,
-): Promise<{ bytes: number; output: Json }> {
-  const { rows } = await tx.query<{ bytes: number; output: Json }>(
-    `select sized.bytes, case when sized.bytes <= $2 then task.output end as output
-     from skipjack.tasks as task
-     cross join lateral (select coalesce(octet_length(task.output::text), 0) as bytes) as sized
-     where task.id = $1`,
-    [taskId, bytesMax],
-  );
-  return rows[0] ?? { bytes: 0, output: null };
-}
-
 /** A task that has not ended, of a process that stops. */
 export interface LiveTask {
   process_id: string;
@@ -159,8 +98,4 @@ export async function readLiveTasks(tx: Transaction, processIds: string[]): Prom
     [processIds],
   );
   return rows;
-}
-
-function columnsOf(places: TaskPlace[]): [string[], number[]] {
-  return [places.map(([id]) => id), places.map(([, ordinal]) => ordinal)];
 }
