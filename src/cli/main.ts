@@ -17,7 +17,8 @@ process.on('uncaughtException', fail);
 process.on('unhandledRejection', fail);
 
 try {
-  await createProgram().parseAsync(args, { from: 'user' });
+  const program = await createProgram(args);
+  await program.parseAsync(args, { from: 'user' });
 } catch (error) {
   fail(error);
 }

@@ -1,33 +1,5 @@
 import { Command } from 'commander';
-import { cancelCommand } from './commands/cancel.ts';
-import { completeCommand } from './commands/complete.ts';
-import { deadLettersCommand } from './commands/dead-letters.ts';
-import { definitionsCommand } from './commands/definitions.ts';
-import { devCommand } from './commands/dev.ts';
-import { doctorCommand } from './commands/doctor.ts';
-import { enqueueCommand } from './commands/enqueue.ts';
-import { eventsCommand } from './commands/events.ts';
-import { explainCommand } from './commands/explain.ts';
-import { failCommand } from './commands/fail.ts';
-import { getCommand } from './commands/get.ts';
 import { laterCommands } from './commands/later.ts';
-import { listCommand } from './commands/list.ts';
-import { logsCommand } from './commands/logs.ts';
-import { migrateCommand } from './commands/migrate.ts';
-import { pauseCommand } from './commands/pause.ts';
-import { publishCommand } from './commands/publish.ts';
-import { queuesCommand } from './commands/queues.ts';
-import { resumeCommand } from './commands/resume.ts';
-import { retryCommand } from './commands/retry.ts';
-import { runCommand } from './commands/run.ts';
-import { schemaCommand } from './commands/schema.ts';
-import { sendCommand } from './commands/send.ts';
-import { serverCommand } from './commands/server.ts';
-import { startCommand } from './commands/start.ts';
-import { statsCommand } from './commands/stats.ts';
-import { validateCommand } from './commands/validate.ts';
-import { workerCommand } from './commands/worker.ts';
-import { workersCommand } from './commands/workers.ts';
 import { withExamples } from './options.ts';
 import { version } from './version.ts';
 
@@ -44,41 +16,52 @@ Environment, beside what the commands name:
   SKIPJACK_EVENT_RETENTION  how long events that were sent are kept (7d)
   SKIPJACK_LOG_LEVEL        fatal, error, warn, info, debug, trace or silent (info)`;
 
-function groups(): Record<string, Command[]> {
-  return {
-    'Run:': [devCommand(), runCommand(), serverCommand(), workerCommand()],
-    'Definitions:': [
-      validateCommand(),
-      explainCommand(),
-      schemaCommand(),
-      publishCommand(),
-      definitionsCommand(),
-    ],
-    'Processes:': [
-      startCommand(),
-      completeCommand(),
-      failCommand(),
-      pauseCommand(),
-      resumeCommand(),
-      retryCommand(),
-      eventsCommand(),
-      sendCommand(),
-    ],
-    'Tasks, and both:': [
-      enqueueCommand(),
-      getCommand(),
-      logsCommand(),
-      listCommand(),
-      cancelCommand(),
-      deadLettersCommand(),
-    ],
-    'Watch a server:': [queuesCommand(), workersCommand(), statsCommand()],
-    'Look after the database:': [migrateCommand(), doctorCommand()],
-  };
-}
+/** Each is loaded by itself: starting takes as long as what is loaded. */
+const groups: Record<string, Record<string, () => Promise<Command>>> = {
+  'Run:': {
+    dev: async () => (await import('./commands/dev.ts')).devCommand(),
+    run: async () => (await import('./commands/run.ts')).runCommand(),
+    server: async () => (await import('./commands/server.ts')).serverCommand(),
+    worker: async () => (await import('./commands/worker.ts')).workerCommand(),
+  },
+  'Definitions:': {
+    validate: async () => (await import('./commands/validate.ts')).validateCommand(),
+    explain: async () => (await import('./commands/explain.ts')).explainCommand(),
+    schema: async () => (await import('./commands/schema.ts')).schemaCommand(),
+    publish: async () => (await import('./commands/publish.ts')).publishCommand(),
+    definitions: async () => (await import('./commands/definitions.ts')).definitionsCommand(),
+  },
+  'Processes:': {
+    start: async () => (await import('./commands/start.ts')).startCommand(),
+    complete: async () => (await import('./commands/complete.ts')).completeCommand(),
+    fail: async () => (await import('./commands/fail.ts')).failCommand(),
+    pause: async () => (await import('./commands/pause.ts')).pauseCommand(),
+    resume: async () => (await import('./commands/resume.ts')).resumeCommand(),
+    retry: async () => (await import('./commands/retry.ts')).retryCommand(),
+    events: async () => (await import('./commands/events.ts')).eventsCommand(),
+    send: async () => (await import('./commands/send.ts')).sendCommand(),
+  },
+  'Tasks, and both:': {
+    enqueue: async () => (await import('./commands/enqueue.ts')).enqueueCommand(),
+    get: async () => (await import('./commands/get.ts')).getCommand(),
+    logs: async () => (await import('./commands/logs.ts')).logsCommand(),
+    list: async () => (await import('./commands/list.ts')).listCommand(),
+    cancel: async () => (await import('./commands/cancel.ts')).cancelCommand(),
+    'dead-letters': async () => (await import('./commands/dead-letters.ts')).deadLettersCommand(),
+  },
+  'Watch a server:': {
+    queues: async () => (await import('./commands/queues.ts')).queuesCommand(),
+    workers: async () => (await import('./commands/workers.ts')).workersCommand(),
+    stats: async () => (await import('./commands/stats.ts')).statsCommand(),
+  },
+  'Look after the database:': {
+    migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+    doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+  },
+};
 
-/** The whole command line. It throws CommanderErrors instead of exiting. */
-export function createProgram(): Command {
+/** The command line for these arguments; all of it, where they name no command. It throws CommanderErrors instead of exiting. */
+export async function createProgram(args: string[] = []): Promise<Command> {
   const program = new Command('skipjack')
     .description(
       'Run tasks, and processes made of them: a task orchestration engine whose only server is Postgres',
@@ -87,9 +70,14 @@ export function createProgram(): Command {
     // Or its --version would be seen in "start NAME --version 2".
     .enablePositionalOptions()
     .helpCommand(false);
-  for (const [title, commands] of Object.entries(groups())) {
+  const [wanted = ''] = args;
+  const isOne =
+    /^(-V|--version)$/.test(wanted) ||
+    Object.values(groups).some((commands) => Object.hasOwn(commands, wanted));
+  for (const [title, commands] of Object.entries(groups)) {
     program.commandsGroup(title);
-    for (const command of commands) program.addCommand(command);
+    for (const [name, load] of Object.entries(commands))
+      if (!isOne || name === wanted) program.addCommand(await load());
   }
   for (const command of laterCommands()) program.addCommand(command, { hidden: true });
   program.addHelpText('after', environmentHelp);

@@ -10,8 +10,8 @@ import { skipjack } from './support/cli.ts';
 /** A port on which nothing listens: the discard service, which nobody runs. */
 const nowhere = 'http://127.0.0.1:9';
 
-describe('help', () => {
-  const program = createProgram();
+describe('help', async () => {
+  const program = await createProgram();
   const commands = program.createHelp().visibleCommands(program);
   for (const command of [program, ...commands, ...commands.flatMap((each) => each.commands)]) {
     const names = [command.parent?.parent?.name(), command.parent?.name(), command.name()].filter(Boolean);

@@ -45,8 +45,8 @@ const service = (name: string): Service => {
 const ours = Object.entries(services).filter(([name]) => name !== 'postgres');
 
 describe('docker-compose.yml', () => {
-  test('runs commands that there are', () => {
-    const known = createProgram().commands.map((command) => command.name());
+  test('runs commands that there are', async () => {
+    const known = (await createProgram()).commands.map((command) => command.name());
     expect(ours.map(([, { command }]) => command?.[0])).toEqual(['migrate', 'server', 'worker', 'worker']);
     for (const [name, { command }] of ours) expect(known, name).toContain(command?.[0]);
   });
