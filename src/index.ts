@@ -140,7 +140,7 @@ export type { NewTask, RetryOn, RetryPolicy, TaskError, TaskState, VisibleTaskSt
 /**
  * Checks one task, in the words of `POST /v1/tasks`, and fills in what it leaves out.
  *
- * @throws SkipjackError `invalid_request` with a pointer to each problem; `not_supported_yet`.
+ * @throws SkipjackError `invalid_request` with a pointer to each problem; `misplaced_expression`.
  *
  * @example
  * import { parseTaskInput } from 'skipjack';

@@ -23,6 +23,7 @@ import { requestIdFor } from './http/request-id.ts';
 import { createRouteTable } from './http/route-table.ts';
 import { addOpenApi } from './openapi.ts';
 import type { ApiParts } from './parts.ts';
+import { createProcessReader } from './process-reader.ts';
 import { addBatchRoute } from './routes/batch.ts';
 import { addClaimRoutes } from './routes/claims.ts';
 import { addDeadLetterRoutes } from './routes/dead-letters.ts';
@@ -91,6 +92,7 @@ export function createApi(engine: Engine, options: ApiOptions = {}): OpenAPIHono
     longPolls: createLongPolls(closing),
     announcements: createAnnouncements(queue, log),
     tasks: createTaskReader(queue.db),
+    processes: createProcessReader(queue.db),
     log,
     version,
   };

@@ -4,6 +4,7 @@ import type { Announcements } from './announcements.ts';
 import type { Endpoints } from './http/endpoint.ts';
 import type { ApiLogger } from './http/logger.ts';
 import type { LongPolls } from './http/long-polls.ts';
+import type { ProcessReader } from './process-reader.ts';
 import type { TaskReader } from './task-reader.ts';
 
 /** What the routes share. */
@@ -15,6 +16,7 @@ export interface ApiParts {
   longPolls: LongPolls;
   announcements: Announcements;
   tasks: TaskReader;
+  processes: ProcessReader;
   log: ApiLogger;
   version: string;
 }

@@ -4,12 +4,14 @@
  */
 import { createBatcher } from '../core/batching.ts';
 import type { Database } from '../database/connection.ts';
-import { type AttemptView, readAttempts } from '../queue/dead-letters.ts';
+import { type AttemptView, readAttemptsOf } from '../queue/dead-letters.ts';
 import { readTasks, type TaskView } from '../queue/read-tasks.ts';
 import { notFound } from './http/problem.ts';
 
 /** Inputs and outputs may have a megabyte each: not too many at once. */
 const tasksPerQueryMax = 50;
+/** Each may have a thousand attempts with their outputs. */
+const attemptsOfMax = 10;
 
 export type TaskWithAttempts = TaskView & { attempts: AttemptView[] };
 
@@ -25,6 +27,11 @@ export function createTaskReader(db: Database): TaskReader {
     itemsMax: tasksPerQueryMax,
     lanes: 4,
   });
+  const attemptReads = createBatcher({
+    flush: (ids: string[]) => readAttemptsOf(db, ids),
+    itemsMax: attemptsOfMax,
+    lanes: 2,
+  });
 
   async function read(id: string): Promise<TaskView> {
     const task = await reads.add(id);
@@ -35,7 +42,7 @@ export function createTaskReader(db: Database): TaskReader {
   return {
     read,
     async readWithAttempts(id) {
-      const [task, attempts] = await Promise.all([read(id), readAttempts(db, id)]);
+      const [task, attempts] = await Promise.all([read(id), attemptReads.add(id)]);
       return { ...task, attempts };
     },
   };

@@ -4,6 +4,7 @@ import { findSource } from '../config.ts';
 import { errorCatalogue, type Problem, SkipjackError } from '../core/errors.ts';
 import { formatProblem } from '../definition/format-problem.ts';
 import type { DefinitionProblem } from '../definition/problem.ts';
+import { printable } from './table.ts';
 
 /** Any throw as an error that people are meant to see. */
 export function toFailure(error: unknown): SkipjackError {
@@ -27,7 +28,7 @@ export function toText(failure: SkipjackError): string {
   ];
   // A fault of ours is of use only with the place where it happened.
   if (code === 'internal' && cause instanceof Error && cause.stack) lines.push(cause.stack);
-  return `${lines.join('\n')}\n`;
+  return `${printable(lines.join('\n'))}\n`;
 }
 
 function isPlaced(problem: Problem): problem is DefinitionProblem {

@@ -15,6 +15,7 @@ import { readFile } from 'node:fs/promises';
 import { parse, YAMLParseError } from 'yaml';
 import { z } from 'zod';
 import { parseBytes } from '../core/bytes.ts';
+import { describeIssue } from '../core/schema-words.ts';
 import { toProblems } from '../core/task-input.ts';
 import { defaultPolicy, type WorkerPolicy } from '../worker/policy.ts';
 import { usage } from './options.ts';
@@ -100,7 +101,7 @@ export function parsePolicy(text: string, path = 'policy.yaml'): WorkerPolicy {
     const place = at === undefined ? '' : `:${at.line}:${at.col}`;
     throw usage(`--policy ${path}${place}: ${(error as Error).message.split('\n', 1)[0]}`);
   }
-  const parsed = policySchema.safeParse(value);
+  const parsed = policySchema.safeParse(value, { error: describeIssue });
   if (!parsed.success) {
     const said = toProblems(parsed.error).map(({ pointer, message }) => `${pointer || '/'} ${message}`);
     throw usage(`--policy ${path}: ${said.join('; ')}`);

@@ -1,6 +1,7 @@
 /** A task for people to read, and what the end of a task or process means for the command that waited for it. */
 import type { Task } from '../client/views.ts';
 import { formatDuration } from '../core/durations.ts';
+import { shellWord } from '../core/shell-word.ts';
 import { remark } from './print.ts';
 import { formatFields } from './table.ts';
 
@@ -70,19 +71,14 @@ function describeRetry(retry: NonNullable<Task['retry']>): string {
 export function formatWork(
   task: Pick<Task, 'type' | 'command' | 'args' | 'run' | 'image' | 'entrypoint' | 'cmd' | 'handler'>,
 ): string | null {
-  if (task.type === 'command') return [task.command ?? '', ...(task.args ?? [])].map(quoted).join(' ');
+  if (task.type === 'command') return [task.command ?? '', ...(task.args ?? [])].map(shellWord).join(' ');
   if (task.type === 'run') return task.run ?? null;
   if (task.type === 'container') {
     const own =
-      task.run === undefined ? [...(task.entrypoint ?? []), ...(task.cmd ?? [])].map(quoted) : [task.run];
+      task.run === undefined ? [...(task.entrypoint ?? []), ...(task.cmd ?? [])].map(shellWord) : [task.run];
     return [`${task.image}:`, ...own].join(' ').replace(/:$/, '');
   }
   return task.type === 'handler' ? `handler ${task.handler}` : null;
-}
-
-/** As one would write it in a shell. */
-function quoted(word: string): string {
-  return /^[\w%+,./:=@-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** The exit code that says how it ended; of what has not, that the wait was too short. */

@@ -26,18 +26,25 @@ export const text = (max: number) => anyText(max).min(1);
 export const secretText = (max: number) =>
   anyText(max).refine((value) => findReferenceProblem(value) === null, {
     error: (issue) => findReferenceProblem(String(issue.input)) ?? '',
-    params: { code: 'not_supported_yet' },
+    params: { code: 'misplaced_expression' },
   });
 
 /** Text that is taken as it is: a reference in it would not be seen, so it is refused. */
 export const plainText = (max: number) =>
-  text(max).refine((value) => !value.includes('${{'), { error: notPlain });
+  text(max).refine((value) => !value.includes('${{'), {
+    error: notPlain,
+    params: { code: 'misplaced_expression' },
+    abort: true,
+  });
 
 const notPlain = 'is no template: "${{ … }}" can stand in "env", "cmd", "args", "entrypoint" and "registry"';
 
 /** `500ms`, `30s`, `10m`, `2h`, `7d`. */
 export const durationSchema = z
-  .string()
+  .string({
+    error: ({ input }) =>
+      typeof input === 'number' ? 'must be a duration such as 30s, not a number' : undefined,
+  })
   .regex(durationPattern, { error: 'is not a duration: write 500ms, 30s, 10m, 2h or 7d', abort: true })
   .refine((value) => parseDuration(value) !== null, 'is longer than 3650d')
   .meta({ example: '30s' });

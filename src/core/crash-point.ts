@@ -28,6 +28,7 @@ export const crashPoints = [
   'engine_item_outputs_read',
   'engine_item_failures_read',
   'engine_children_looked_for',
+  'engine_roots_read',
   'engine_children_started',
   'engine_children_read',
   'engine_decided',

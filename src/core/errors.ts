@@ -8,7 +8,7 @@ export const errorCatalogue = {
   invalid_request: { status: 400, exit: 5, title: 'The request does not fit its schema' },
   invalid_definition: { status: 422, exit: 5, title: 'The definition has problems' },
   invalid_input: { status: 422, exit: 5, title: 'The input does not fit the definition' },
-  not_supported_yet: { status: 422, exit: 5, title: 'Skipjack cannot do this yet' },
+  misplaced_expression: { status: 422, exit: 5, title: 'An expression cannot stand here' },
   unauthorized: { status: 401, exit: 1, title: 'An API key is needed' },
   host_not_allowed: { status: 403, exit: 1, title: 'This Host header is not accepted' },
   origin_not_allowed: { status: 403, exit: 1, title: 'A web page of another origin may not do this' },

@@ -23,6 +23,7 @@ import { parseDuration } from './durations.ts';
 import { type Problem, SkipjackError } from './errors.ts';
 import { newId } from './ids.ts';
 import { escapePointer, findJsonProblem, type Json } from './json.ts';
+import { describeIssue } from './schema-words.ts';
 import { readSpec, type Spec, specTypes } from './spec.ts';
 import { defaultRetry, type NewTask } from './task.ts';
 
@@ -146,6 +147,8 @@ const taskInputSchemaOf = (programText: TextRule) =>
         const key = containerKeys.find((each) => task[each as 'image'] !== undefined);
         if (key !== undefined) issue([key], 'goes with "image"');
       }
+      if (task.handler?.startsWith('$') && task.queue === undefined)
+        issue(['handler'], 'begins with "$", as no queue may: say which "queue" it waits on');
       checkProgram(task, context);
       if (type === null && task.name === undefined) {
         issue(['name'], `is missing: a task has one of ${kindNames}, or a name for whoever claims it`);
@@ -180,8 +183,8 @@ function typeOf(task: {
 /**
  * Checks one task and fills in what it leaves out, its id included.
  *
- * @throws SkipjackError `invalid_request` with a pointer to each problem; `not_supported_yet` where all of them are
- * about expressions, which only tasks of processes have (`${{ … }}` that is no reference to a secret).
+ * @throws SkipjackError `invalid_request` with a pointer to each problem; `misplaced_expression` where all of them are
+ * about `${{ … }}`: only tasks of processes have expressions, and only in some of their texts.
  *
  * @example
  * parseTaskInput({ command: 'echo', args: ['hello'] }).queue // 'default'
@@ -202,7 +205,7 @@ function parseTask(
 ): NewTask {
   const storable = findJsonProblem(body);
   if (storable) throw invalid([{ pointer: pointer + storable.pointer, message: storable.message }]);
-  const parsed = schema.safeParse(body);
+  const parsed = schema.safeParse(body, { error: describeIssue });
   if (!parsed.success) throw invalid(toProblems(parsed.error, pointer));
   const task = parsed.data;
   if (Buffer.byteLength(JSON.stringify(task.input ?? null)) > inputBytesMax) {
@@ -234,8 +237,6 @@ function parseTask(
     idempotency_key: task.idempotency_key ?? null,
   };
 }
-
-const laterCode = 'not_supported_yet';
 
 /** zod's issues as problems that point. */
 export function toProblems(error: z.ZodError, pointer = ''): Problem[] {
@@ -276,8 +277,9 @@ function toMs(duration: string | undefined): number | null {
 
 function invalid(problems: Problem[]): SkipjackError {
   const [first] = problems;
+  const misplaced = 'misplaced_expression';
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
-  const code = problems.every((problem) => problem.code === laterCode) ? laterCode : 'invalid_request';
+  const code = problems.every((problem) => problem.code === misplaced) ? misplaced : 'invalid_request';
   return new SkipjackError(code, `${first?.pointer || 'The body'}: ${first?.message}${more}`, {
     problems,
   });

@@ -1,6 +1,7 @@
 import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres';
-import pg from 'pg';
+import type pg from 'pg';
 import { createHints, type Hints } from './hints.ts';
+import { ConnectionPool } from './pool.ts';
 import * as schema from './schema.ts';
 
 /**
@@ -34,7 +35,7 @@ export interface DatabaseOptions {
 
 export function openDatabase(options: DatabaseOptions): Database {
   const { url, poolSize = 10, applicationName = 'skipjack', queryTimeoutMs = 30_000 } = options;
-  const pool = new pg.Pool({
+  const pool = new ConnectionPool({
     connectionString: url,
     max: poolSize,
     application_name: applicationName,

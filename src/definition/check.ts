@@ -1,6 +1,7 @@
 /** A map against its schema: zod's issues become problems in the words of people who write definitions. */
 import { z } from 'zod';
 import type { Json } from '../core/json.ts';
+import { describeIssue } from '../core/schema-words.ts';
 import { type Path, quote, type Report } from './problem.ts';
 import type { Suggester } from './suggest.ts';
 
@@ -22,7 +23,7 @@ export function check<Schema extends z.ZodObject>(
   path: Path,
   { report, suggester }: Check,
 ): value is Json & z.input<Schema> {
-  const parsed = schema.safeParse(value, { error: describe });
+  const parsed = schema.safeParse(value, { error: describeIssue });
   if (parsed.success) return true;
   for (const issue of parsed.error.issues) {
     const at = [...path, ...issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part))];
@@ -42,6 +43,12 @@ export function check<Schema extends z.ZodObject>(
       report({ path: at, of: 'key', code: 'invalid_value', message: `${subject} ${first?.message}` });
     } else if (issue.code === 'invalid_type' && find(value, issue.path) === undefined) {
       report({ path: at, of: 'map', code: 'missing_key', message: `${subject} is missing` });
+    } else if (isMisplaced(issue, value)) {
+      report({
+        path: at,
+        code: 'misplaced_expression',
+        message: `${subject} is no template: ${expected(issue)}`,
+      });
     } else if (issue.code === 'invalid_value') {
       const given = find(value, issue.path);
       const words = issue.values.filter((each) => typeof each === 'string');
@@ -54,6 +61,21 @@ export function check<Schema extends z.ZodObject>(
     }
   }
   return false;
+}
+
+/** A text with `${{` where no text fits, or only one that says something of its own. */
+function isMisplaced(issue: z.core.$ZodIssue, value: Json): boolean {
+  const given = find(value, issue.path);
+  const isOfKind = ['invalid_type', 'invalid_format', 'invalid_value'].includes(issue.code);
+  return isOfKind && typeof given === 'string' && given.includes('${{');
+}
+
+/** What there must be instead, of a message such as `must be a number, not text`. */
+function expected({ message }: z.core.$ZodIssue): string {
+  return message
+    .replace(/^must /, 'it must ')
+    .replace(/, not .*$/, '')
+    .replace(/^is .*?: /, '');
 }
 
 /** The keys that a map within the schema knows. */
@@ -78,53 +100,6 @@ export function subjectOf(path: Path): string {
     })
     .join('');
   return subject.replace(/^\./, '') || 'this';
-}
-
-/** What is there instead of what was expected. */
-export function nameKind(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'a map';
-  return typeof value === 'string' ? 'text' : `a ${typeof value}`;
-}
-
-const kinds: Record<string, string> = {
-  string: 'text',
-  number: 'a number',
-  int: 'a whole number',
-  boolean: 'true or false',
-  array: 'a list',
-  object: 'a map',
-  record: 'a map',
-};
-
-/** Says what is wrong in the words of YAML; undefined where the schema has its own. */
-function describe(issue: z.core.$ZodRawIssue): string | undefined {
-  switch (issue.code) {
-    case 'invalid_type': {
-      if (issue.input === undefined) return undefined;
-      const expected = kinds[issue.expected] ?? issue.expected;
-      if (issue.input === null) return `must be ${expected}, but there is nothing`;
-      const isPlain = typeof issue.input === 'number' || typeof issue.input === 'boolean';
-      if (issue.expected === 'string' && isPlain) {
-        return `must be text, not ${nameKind(issue.input)}: write it in quotes`;
-      }
-      if (issue.expected === 'int' && typeof issue.input === 'number') return `must be ${expected}`;
-      return `must be ${expected}, not ${nameKind(issue.input)}`;
-    }
-    case 'too_small':
-      return issue.origin === 'string' || issue.origin === 'array'
-        ? 'must not be empty'
-        : `must be at least ${issue.minimum}`;
-    case 'too_big':
-      if (issue.origin === 'string') return `is longer than ${issue.maximum} letters`;
-      if (issue.origin === 'array') return `has more than ${issue.maximum} elements`;
-      return `must be at most ${issue.maximum}`;
-    case 'invalid_value':
-      return `must be one of ${issue.values.map(String).join(', ')}`;
-    default:
-      return undefined;
-  }
 }
 
 function find(value: Json, path: readonly PropertyKey[]): Json | undefined {

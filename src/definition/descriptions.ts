@@ -82,7 +82,7 @@ export const fieldWords: Record<string, FieldWords> = {
   },
   'tasks.if': {
     description:
-      'An expression: the task is skipped where it is false. Without always(), failure(), success() or cancelled() in it, it is also skipped where one of its needs did not complete.',
+      'An expression: the task is skipped where it is false. Without always(), failure(), success() or cancelled() in it, it is also skipped where one of its needs was, and cancelled where one has failed.',
     default: 'success()',
     example: 'tasks["Review Credit"].output.score < 600',
   },

@@ -1,7 +1,8 @@
 /** Durations that the engine waits: of `sleep`, of `wait_for.timeout`, of `deadline`. */
 import { formatDuration, parseDuration } from '../core/durations.ts';
 import type { Json } from '../core/json.ts';
-import { type Check, nameKind, subjectOf } from './check.ts';
+import { nameKind } from '../core/schema-words.ts';
+import { type Check, subjectOf } from './check.ts';
 import type { Path } from './problem.ts';
 
 const waitMsMax = 366 * 86_400_000;
@@ -22,11 +23,12 @@ export function readDuration(
     return null;
   }
   const ms = parseDuration(value);
-  const refuse = (message: string) => {
-    report({ path, code: 'invalid_value', message: `${subject} ${message}` });
+  const refuse = (message: string, code = 'invalid_value') => {
+    report({ path, code, message: `${subject} ${message}` });
     return null;
   };
-  if (value.includes('${{')) return refuse('is no template: it is a duration such as 10m');
+  if (value.includes('${{'))
+    return refuse('is no template: write a duration such as 10m', 'misplaced_expression');
   if (ms === null && !/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(value)) {
     return refuse('is not a duration: write 500ms, 30s, 10m, 2h or 7d');
   }

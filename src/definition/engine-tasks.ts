@@ -1,12 +1,13 @@
 /** What the engine does itself, without a worker: `process`, `sleep`, `wait_for`; and `on_failure`. */
 import type { Json } from '../core/json.ts';
 import type { Plan, PlannedTask } from '../core/plan.ts';
+import { nameKind } from '../core/schema-words.ts';
 import { inputBytesMax } from '../core/task-input.ts';
 import { isOneExpression } from '../expression/template.ts';
-import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
+import { type Check, check, isJsonMap, type JsonMap, subjectOf } from './check.ts';
 import { readDuration } from './durations.ts';
 import type { Path, Report } from './problem.ts';
-import { onFailureSchema, processSchema, sleepSchema, waitForSchema } from './schemas.ts';
+import { notReferred, onFailureSchema, processSchema, sleepSchema, waitForSchema } from './schemas.ts';
 
 const engineKinds = ['process', 'sleep', 'wait_for'] as const;
 type EngineKind = (typeof engineKinds)[number];
@@ -112,12 +113,11 @@ function toReferred(
   }
   const parsed = schema.shape.definition.safeParse(value);
   if (parsed.success) return { definition: value };
-  const why =
-    value === ''
-      ? 'must not be empty'
-      : value.includes('${{')
-        ? 'is no template: it is a name'
-        : 'is longer than 200 letters';
+  if (value.includes('${{')) {
+    report({ path, code: 'misplaced_expression', message: `${subjectOf(path)} ${notReferred}` });
+    return null;
+  }
+  const why = value === '' ? 'must not be empty' : 'is longer than 200 letters';
   report({ path, code: 'invalid_value', message: `${subjectOf(path)} ${why}` });
   return null;
 }

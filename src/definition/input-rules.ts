@@ -2,7 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Json } from '../core/json.ts';
 import { type InputRule, type InputType, planLimits } from '../core/plan.ts';
-import { type Check, check, isJsonMap, nameKind, subjectOf } from './check.ts';
+import { nameKind } from '../core/schema-words.ts';
+import { type Check, check, isJsonMap, subjectOf } from './check.ts';
 import { type Path, quote } from './problem.ts';
 import { inputRuleSchema, nameSchema } from './schemas.ts';
 

@@ -1,9 +1,10 @@
 /** `each` and `matrix`: one task for each of many items. */
 import type { Json } from '../core/json.ts';
 import { type PlannedTask, planLimits } from '../core/plan.ts';
+import { nameKind } from '../core/schema-words.ts';
 import { expressionLimits } from '../expression/limits.ts';
 import { isOneExpression, parseWhole, wrapExpression } from '../expression/template.ts';
-import { type Check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
+import { type Check, isJsonMap, type JsonMap, subjectOf } from './check.ts';
 import { type Path, quote } from './problem.ts';
 
 type ItemKeys = Pick<PlannedTask, 'each' | 'matrix' | 'concurrency' | 'max_failures'>;

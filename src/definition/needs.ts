@@ -1,7 +1,8 @@
 /** Which task needs which: names become ordinals, and what cannot be is a problem. */
 import type { Json } from '../core/json.ts';
 import { planLimits } from '../core/plan.ts';
-import { type Check, nameKind } from './check.ts';
+import { nameKind } from '../core/schema-words.ts';
+import type { Check } from './check.ts';
 import { findCycles } from './cycles.ts';
 import { type Path, quote } from './problem.ts';
 

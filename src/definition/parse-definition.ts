@@ -1,8 +1,9 @@
 /** Text → a checked plan, or everything that is wrong with it. */
 import { findTextProblem, type Json } from '../core/json.ts';
 import { type Plan, type PlannedTask, planLimits } from '../core/plan.ts';
+import { nameKind } from '../core/schema-words.ts';
 import { inputBytesMax } from '../core/task-input.ts';
-import { type Check, check, isJsonMap, type JsonMap, nameKind } from './check.ts';
+import { type Check, check, isJsonMap, type JsonMap } from './check.ts';
 import { composeDocument } from './compose.ts';
 import { readDuration } from './durations.ts';
 import { readOnFailure } from './engine-tasks.ts';

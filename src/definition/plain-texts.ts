@@ -3,7 +3,13 @@ import type { Json } from '../core/json.ts';
 import { isJsonMap, type JsonMap } from './check.ts';
 import type { Path, Report } from './problem.ts';
 
-const plainKeys = ['command', 'handler', 'queue', 'labels', 'delay'];
+const plainKeys = {
+  command: 'it says which program runs: hand values over in "args" and "env"',
+  handler: 'it says which function runs: hand values over in "input"',
+  queue: 'it is the same in every process: write a task for each queue, each with an "if"',
+  labels: 'it is the same in every process: hand values over in "env", "args" or "input"',
+  delay: '"run_at" is one, as in run_at: "${{ add_time(now(), input.pause) }}"',
+};
 
 /** Reports each `${{` where it would not be seen; true if there are any. */
 export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; report: Report }): boolean {
@@ -12,13 +18,9 @@ export function refuseTemplates(task: JsonMap, { path, report }: { path: Path; r
     hasAny = true;
     report({ path: at, code, message });
   };
-  for (const key of plainKeys) {
+  for (const [key, hint] of Object.entries(plainKeys)) {
     for (const at of findTemplates(task[key] ?? null, [...path, key])) {
-      const message =
-        key === 'delay'
-          ? '${{ … }} is not supported in "delay": it can stand in "run_at", and in "sleep" of a task before this one'
-          : `\${{ … }} is not supported in "${key}": expressions can stand in "env", "args", "cmd", "entrypoint", "registry" and "input"`;
-      refuse(at, 'not_supported_yet', message);
+      refuse(at, 'misplaced_expression', `${key} is no template: ${hint}`);
     }
   }
   if (typeof task.stdin === 'string' && task.stdin.includes('${{')) {

@@ -52,8 +52,13 @@ export const taskSchema = z.strictObject({
   wait_for: part.optional(),
 });
 
+export const notReferred = 'is no template: write the name of a definition';
+
 /** Of a definition that is started: taken as it is, for which one it is must be known when this one is published. */
-const referredSchema = nameSchema.refine((name) => !name.includes('${{'), 'is no template: it is a name');
+const referredSchema = nameSchema.refine((name) => !name.includes('${{'), {
+  error: notReferred,
+  params: { code: 'misplaced_expression' },
+});
 const versionSchema = z.int().min(1).max(2_147_483_647);
 
 export const processSchema = z.strictObject({

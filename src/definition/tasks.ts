@@ -2,9 +2,10 @@
 import { SkipjackError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import type { PlannedTask } from '../core/plan.ts';
+import { nameKind } from '../core/schema-words.ts';
 import { parseTemplateTask, retrySchema } from '../core/task-input.ts';
 import { unwrapExpression } from '../expression/template.ts';
-import { type Check, check, isJsonMap, type JsonMap, nameKind, subjectOf } from './check.ts';
+import { type Check, check, isJsonMap, type JsonMap, subjectOf } from './check.ts';
 import { engineKindOf, readEngineTask } from './engine-tasks.ts';
 import { readItems } from './items.ts';
 import { refuseTemplates } from './plain-texts.ts';
@@ -174,7 +175,7 @@ function normalise(merged: JsonMap, path: Path, { report }: Check): LooseTask | 
 }
 
 /** Codes of a single task's problems that definitions have too. */
-const ownCodes = ['template_in_script', 'not_supported_yet'];
+const ownCodes = ['template_in_script', 'misplaced_expression'];
 
 /** A pointer's numbers are indexes where there is a list. */
 function fromPointer(pointer: string, task: JsonMap): (string | number)[] {

@@ -61,7 +61,7 @@ export class TemplateReader {
     const { report, suggester } = this.#checks;
     if (place.isKey) {
       const message = 'a key is no template: ${{ … }} can stand in values';
-      report({ path, of: 'key', code: 'not_supported_yet', message });
+      report({ path, of: 'key', code: 'misplaced_expression', message });
       return;
     }
     const { tooMany, ...compiled } = this.#texts.read(text, place.isBare ? 'bare' : 'template');

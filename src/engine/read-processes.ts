@@ -78,84 +78,82 @@ const emptyCounts: Record<VisibleTaskState, number> = {
 /** Of the outputs that come along, as JSON. */
 const outputBytesMax = 2 * 1024 * 1024;
 
-export async function readProcess(db: Database, id: string): Promise<ProcessView | null> {
-  type Row = SummaryRow &
-    Pick<
-      ProcessView,
-      'definition_id' | 'input' | 'last_error' | 'error' | 'output' | 'depth' | 'failure_process_id'
-    > & {
-      large_outputs: Record<string, string> | null;
-      revision: string;
-      counts: Partial<ProcessView['counts']> | null;
-      active: string[] | null;
-      by_output: boolean;
-    };
-  const { rows } = await db.pool.query<Row>(
-    `with own as materialized (
-       select id, ordinal, name, state from skipjack.task_status where process_id = $1
-     ), made as materialized (
-       -- Only what an engine has ended may have an output of its own: of others the plan is not unpacked.
-       select process.finishes and exists (
-         select from skipjack.definitions as definition where definition.id = process.definition_id and definition.plan ? 'output') as by_output
-       from skipjack.processes as process where process.id = $1
-     ), last as materialized (
-       select task.id, task.name,
-         sum(sized.bytes) over (order by sized.bytes, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
-       from skipjack.processes as process
-       join skipjack.tasks as task on task.process_id = process.id
-       -- What is stored in more than the bound is not even unpacked.
-       cross join lateral (
-         select case when task.output is null then 0
-           when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
-           else octet_length(task.output::text) end as bytes
-       ) as sized
-       where process.id = $1 and process.state = 'completed' and task.dependents is null and task.state = 'completed'
-         and task.item_of is null and not (select by_output from made)
-     )
-     select ${summaryColumns}, process.definition_id, process.revision, coalesce(given.input, '{}') as input,
-       (select jsonb_object_agg(state, number) from (select state, count(*) as number from own group by state) as counted) as counts,
-       array(select name from own where state in ('scheduled', 'ready', 'running', 'waiting') order by ordinal limit 100) as active,
-       (select found.error || jsonb_build_object('task', found.name) from (
-          (select own.name, attempt.error, attempt.ended_at as at, attempt.claim_no
-           from own join skipjack.attempts as attempt on attempt.task_id = own.id
-           where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1)
-          union all
-          -- What an engine has failed had no attempt.
-          (select own.name, task.error, task.finished_at, 0
-           from own join skipjack.tasks as task on task.id = own.id
-           where own.state = 'failed' and task.error is not null order by task.finished_at desc limit 1)
-        ) as found order by found.at desc, found.claim_no desc limit 1) as last_error,
-       result.error, result.failure_process_id, process.depth, made.by_output,
-       case when not made.by_output then (
-         select jsonb_object_agg(last.name, task.output) from last join skipjack.tasks as task on task.id = last.id
-         where not last.is_large)
-         when process.state = 'completed' then result.output end as output,
-       (select jsonb_object_agg(name, id) from last where is_large) as large_outputs
-     from skipjack.processes as process
-     join skipjack.definitions as definition on definition.id = process.definition_id
-     cross join made
-     left join skipjack.process_inputs as given on given.process_id = process.id
-     left join skipjack.process_results as result on result.process_id = process.id
-     where process.id = $1`,
-    [id],
-  );
-  const row = rows[0];
-  if (!row) return null;
-  return {
-    ...toSummary(row),
-    definition_id: row.definition_id,
-    revision: Number(row.revision),
-    input: row.input,
-    counts: { ...emptyCounts, ...row.counts },
-    active: row.active ?? [],
-    last_error: row.last_error,
-    error: row.error,
-    // Without an output: none of its last tasks completed, each failed under continue_on_error or was skipped.
-    output: row.state === 'completed' && !row.by_output ? (row.output ?? {}) : row.output,
-    depth: row.depth,
-    failure_process_id: row.failure_process_id,
-    ...(row.large_outputs ? { large_outputs: row.large_outputs } : {}),
+type ProcessRow = SummaryRow &
+  Pick<
+    ProcessView,
+    'definition_id' | 'input' | 'last_error' | 'error' | 'output' | 'depth' | 'failure_process_id'
+  > & {
+    large_outputs: Record<string, string> | null;
+    revision: string;
+    counts: Partial<ProcessView['counts']> | null;
+    active: string[] | null;
+    by_output: boolean;
   };
+
+export async function readProcess(db: Database, id: string): Promise<ProcessView | null> {
+  const [process] = await readProcesses(db, [id]);
+  return process ?? null;
+}
+
+/** In the order of `ids`; null for one that is not there. Planning this takes longer than to read a process by it. */
+export async function readProcesses(db: Database, ids: string[]): Promise<(ProcessView | null)[]> {
+  if (ids.length === 0) return [];
+  const once = [...new Set(ids)];
+  const { rows } = await db.pool.query<ProcessRow>(
+    `select found.*
+     from (select id from unnest($1::uuid[]) as wanted (id) limit ${once.length}) as wanted
+     cross join lateral (
+       with own as materialized (
+         select id, ordinal, name, state from skipjack.task_status where process_id = wanted.id
+       ), made as materialized (
+         -- Only what an engine has ended may have an output of its own: of others the plan is not unpacked.
+         select process.finishes and exists (
+           select from skipjack.definitions as definition where definition.id = process.definition_id and definition.plan ? 'output') as by_output
+         from skipjack.processes as process where process.id = wanted.id
+       ), last as materialized (
+         select task.id, task.name,
+           sum(sized.bytes) over (order by sized.bytes, task.ordinal rows unbounded preceding) > ${outputBytesMax} as is_large
+         from skipjack.processes as process
+         join skipjack.tasks as task on task.process_id = process.id
+         -- What is stored in more than the bound is not even unpacked.
+         cross join lateral (
+           select case when task.output is null then 0
+             when pg_column_size(task.output) > ${outputBytesMax} then ${outputBytesMax + 1}
+             else octet_length(task.output::text) end as bytes
+         ) as sized
+         where process.id = wanted.id and process.state = 'completed' and task.dependents is null and task.state = 'completed'
+           and task.item_of is null and not (select by_output from made)
+       )
+       select ${summaryColumns}, process.definition_id, process.revision, coalesce(given.input, '{}') as input,
+         (select jsonb_object_agg(state, number) from (select state, count(*) as number from own group by state) as counted) as counts,
+         array(select name from own where state in ('scheduled', 'ready', 'running', 'waiting') order by ordinal limit 100) as active,
+         (select found.error || jsonb_build_object('task', found.name) from (
+            (select own.name, attempt.error, attempt.ended_at as at, attempt.claim_no
+             from own join skipjack.attempts as attempt on attempt.task_id = own.id
+             where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1)
+            union all
+            -- What an engine has failed had no attempt.
+            (select own.name, task.error, task.finished_at, 0
+             from own join skipjack.tasks as task on task.id = own.id
+             where own.state = 'failed' and task.error is not null order by task.finished_at desc limit 1)
+          ) as found order by found.at desc, found.claim_no desc limit 1) as last_error,
+         result.error, result.failure_process_id, process.depth, made.by_output,
+         case when not made.by_output then (
+           select jsonb_object_agg(last.name, task.output) from last join skipjack.tasks as task on task.id = last.id
+           where not last.is_large)
+           when process.state = 'completed' then result.output end as output,
+         (select jsonb_object_agg(name, id) from last where is_large) as large_outputs
+       from skipjack.processes as process
+       join skipjack.definitions as definition on definition.id = process.definition_id
+       cross join made
+       left join skipjack.process_inputs as given on given.process_id = process.id
+       left join skipjack.process_results as result on result.process_id = process.id
+       where process.id = wanted.id
+     ) as found`,
+    [once],
+  );
+  const views = new Map(rows.map((row) => [row.id, toView(row)]));
+  return ids.map((id) => views.get(id.toLowerCase()) ?? null);
 }
 
 /** Its state alone: for those who ask again and again. Null: there is no such process. */
@@ -274,5 +272,23 @@ function toSummary(row: SummaryRow): ProcessSummary {
         ? null
         : { process_id: row.parent_process_id, task_id: row.parent_task_id },
     detached: row.detached,
+  };
+}
+
+function toView(row: ProcessRow): ProcessView {
+  return {
+    ...toSummary(row),
+    definition_id: row.definition_id,
+    revision: Number(row.revision),
+    input: row.input,
+    counts: { ...emptyCounts, ...row.counts },
+    active: row.active ?? [],
+    last_error: row.last_error,
+    error: row.error,
+    // Without an output: none of its last tasks completed, each failed under continue_on_error or was skipped.
+    output: row.state === 'completed' && !row.by_output ? (row.output ?? {}) : row.output,
+    depth: row.depth,
+    failure_process_id: row.failure_process_id,
+    ...(row.large_outputs ? { large_outputs: row.large_outputs } : {}),
   };
 }

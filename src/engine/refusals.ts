@@ -1,7 +1,9 @@
 /** What the queue answers about a process, as errors that people see. */
 import { SkipjackError } from '../core/errors.ts';
 import { escapePointer } from '../core/json.ts';
+import { shellWord } from '../core/shell-word.ts';
 import type { Parking } from '../core/task.ts';
+import { type Awaiting, describeAwaiting } from '../queue/parking.ts';
 import type { CancelProcessResult } from '../queue/processes/cancel.ts';
 import type { DeleteProcessResult } from '../queue/processes/delete.ts';
 import type { EndByNameResult } from '../queue/processes/end-by-name.ts';
@@ -70,13 +72,14 @@ export function refusedMove(id: string, refused: Refused): SkipjackError {
   }
 }
 
-const waitsForWords: Record<Parking, string> = {
-  engine: 'an engine to think about it',
-  items: 'its items',
-  process: 'the process that it has started',
-  time: 'a time to come',
-  event: 'an event: send that with POST /v1/events',
-};
+/** What ends a parked task, or makes it ready, and what there is to do about it. */
+function describeParked(waitsFor: Parking, awaiting: Awaiting | null): string {
+  const what = `it waits ${describeAwaiting(waitsFor, awaiting).replace(/^(?!until )/, 'for ')}.`;
+  if (!awaiting?.event) return what;
+  const { name, key } = awaiting.event;
+  const options = key === '' ? '' : ` --key ${shellWord(key)}`;
+  return `${what} Send that: skipjack send ${shellWord(name)}${options}, or POST /v1/events.`;
+}
 
 /** Why a task was not ended by its name. */
 export function refusedEnd(
@@ -101,7 +104,7 @@ export function refusedEnd(
     case 'waiting':
       return new SkipjackError(
         'not_active',
-        `"${task}" cannot be ended by its name: it waits for ${waitsForWords[refused.waitsFor]}. Nothing was changed.`,
+        `"${task}" cannot be ended by its name: ${describeParked(refused.waitsFor, refused.awaiting)} Nothing was changed.`,
         { extra: { state: 'waiting', waits_for: refused.waitsFor } },
       );
     case 'already_settled':

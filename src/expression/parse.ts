@@ -186,7 +186,7 @@ class Reader {
       refuse(at, `so large a number would be rounded to ${Number(value)}`);
     }
     if (typeof value === 'object' && value !== null) {
-      return refuse(at, 'only texts, numbers, true, false and null can be written here: no u1, no b"…"');
+      return refuse(at, 'only texts, numbers, true, false and null can be written here: no 1u, no b"…"');
     }
     return value as Json;
   }

@@ -115,30 +115,47 @@ export async function readDeadLetter(db: Database, taskId: string): Promise<Dead
 
 /** Every attempt that did not complete the task, oldest first; of very many the last 1,000. */
 export async function readAttempts(db: Database, taskId: string): Promise<AttemptView[]> {
+  const [attempts] = await readAttemptsOf(db, [taskId]);
+  return attempts ?? [];
+}
+
+/** The same of several tasks, in the order of `taskIds`. */
+export async function readAttemptsOf(db: Database, taskIds: string[]): Promise<AttemptView[][]> {
+  if (taskIds.length === 0) return [];
+  const once = [...new Set(taskIds)];
   const { rows } = await db.pool.query<
     Omit<AttemptView, 'started_at' | 'ended_at' | FigureColumn> &
-      Record<FigureColumn, string | null> & { started_at: Date | null; ended_at: Date }
+      Record<FigureColumn, string | null> & { place: number; started_at: Date | null; ended_at: Date }
   >(
-    `select * from (
+    `select wanted.place::integer, last.*
+     from (
+       select id, place from unnest($1::uuid[]) with ordinality as wanted (id, place) limit ${once.length}
+     ) as wanted
+     cross join lateral (
        select claim_no, attempt, outcome, exit_code, run_ms, cpu_ms, memory_peak_bytes, error, output, worker,
          started_at, ended_at
-       from skipjack.attempts where task_id = $1 order by claim_no desc limit 1000) as last
-     order by claim_no`,
-    [taskId],
+       from skipjack.attempts where task_id = wanted.id order by claim_no desc limit 1000
+     ) as last
+     order by wanted.place, last.claim_no`,
+    [once],
   );
-  return rows.map((row) => ({
-    attempt: row.attempt,
-    outcome: row.outcome,
-    exit_code: row.exit_code,
-    run_ms: toFigure(row.run_ms),
-    cpu_ms: toFigure(row.cpu_ms),
-    memory_peak_bytes: toFigure(row.memory_peak_bytes),
-    error: row.error,
-    output: row.output,
-    worker: row.worker,
-    started_at: row.started_at?.toISOString() ?? null,
-    ended_at: row.ended_at.toISOString(),
-  }));
+  const found = new Map<string, AttemptView[]>(once.map((id) => [id, []]));
+  for (const row of rows) {
+    found.get(once[row.place - 1] ?? '')?.push({
+      attempt: row.attempt,
+      outcome: row.outcome,
+      exit_code: row.exit_code,
+      run_ms: toFigure(row.run_ms),
+      cpu_ms: toFigure(row.cpu_ms),
+      memory_peak_bytes: toFigure(row.memory_peak_bytes),
+      error: row.error,
+      output: row.output,
+      worker: row.worker,
+      started_at: row.started_at?.toISOString() ?? null,
+      ended_at: row.ended_at.toISOString(),
+    });
+  }
+  return taskIds.map((id) => found.get(id) ?? []);
 }
 
 function toSummary(row: LetterRow): DeadLetterSummary {

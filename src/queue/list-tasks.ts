@@ -33,7 +33,7 @@ export async function listTasks(
   add(filter.queue, (parameter) => `status.queue = ${parameter}`);
   add(filter.name, (parameter) => `status.name = ${parameter}`);
   add(filter.label, (parameter) => labelCondition('status', parameter));
-  add(filter.processId, (parameter) => `status.process_id = ${parameter}`);
+  const processParameter = filter.processId === undefined ? null : `$${values.push(filter.processId)}`;
   add(
     filter.definition,
     (parameter) =>
@@ -41,11 +41,12 @@ export async function listTasks(
   );
   add(filter.createdAfter, (parameter) => `status.created_at > ${parameter}`);
   add(filter.createdBefore, (parameter) => `status.created_at < ${parameter}`);
-  add(page.after, (parameter) => `status.id < ${parameter}`);
-  const arms = sourcesOf(filter).map(
-    (source) => `(select ${summaryColumns} from skipjack.task_status as status
-      where ${[source, ...conditions].join(' and ')} order by status.id desc limit ${Number(page.limit)})`,
-  );
+  const after = page.after === undefined ? null : `$${values.push(page.after)}`;
+  const arms = sourcesOf(filter.state, processParameter).map(({ from, place, where }) => {
+    const all = [where, ...conditions, ...(after === null ? [] : [`${place} < ${after}`])];
+    return `(select ${summaryColumns} from ${from}
+      where ${all.join(' and ')} order by ${place} desc limit ${Number(page.limit)})`;
+  });
   const { rows } = await db.pool.query<SummaryRow>(
     arms.length === 1
       ? `${arms[0]}`
@@ -55,33 +56,61 @@ export async function listTasks(
   return rows.map(toSummary);
 }
 
+interface Source {
+  from: string;
+  /** The id by which they are ordered. */
+  place: string;
+  where: string;
+}
+
+/** All that are kept: the newest first, by their ids. */
+const kept: Source = { from: 'skipjack.task_status as status', place: 'status.id', where: 'true' };
+
+/** Those of one process, which are all read: else they may be looked for among all that are kept, from the last one on. */
+function ofProcess(parameter: string, where: string): Source {
+  const from = `(select * from skipjack.task_status where process_id = ${parameter} offset 0) as status`;
+  return { from, place: 'status.id', where };
+}
+
+/** These, one after the other and the newest first, until the page is full: whatever Postgres believes of the others. */
+function oneByOne(ids: string, where: string): Source {
+  const from = `(${ids} order by id desc) as live
+      cross join lateral (select * from skipjack.task_status where id = live.id limit 1) as status`;
+  return { from, place: 'live.id', where };
+}
+
 /** Live tasks are found by what is live of them, of which there is little, however long the record is. */
-function sourcesOf({ state, processId }: TaskFilter): string[] {
-  const queued = 'exists (select from skipjack.queue_items as live where live.task_id = status.id)';
-  const isParked = `status.waits_for is not null`;
-  // Each has something that will wake it, and is found by that. Of one process all tasks are read anyway.
-  const parked =
-    processId !== undefined
-      ? isParked
-      : `${isParked} and status.id in (
-          select task_id from skipjack.engine_items where task_id is not null
-          union all select task_id from skipjack.event_waits
-          union all select parent_task_id from skipjack.processes
-            where state in ('running', 'failing', 'cancelling') and parent_task_id is not null
-          union all select list.task_id from skipjack.processes as process
-            join skipjack.item_lists as list on list.process_id = process.id
-            where process.state in ('running', 'failing', 'cancelling'))`;
+const queued = oneByOne('select task_id as id from skipjack.queue_items', 'true');
+
+const isParked = 'status.waits_for is not null';
+/** Each has something that will wake it, and is found by that. */
+const parked = oneByOne(
+  `select task_id as id from skipjack.engine_items where task_id is not null
+   union select task_id from skipjack.event_waits
+   union select parent_task_id from skipjack.processes
+     where state in ('running', 'failing', 'cancelling') and parent_task_id is not null
+   union select list.task_id
+     from (select id from skipjack.processes where state in ('running', 'failing', 'cancelling') offset 0) as process
+     cross join lateral (select task_id from skipjack.item_lists where process_id = process.id offset 0) as list`,
+  isParked,
+);
+
+function sourcesOf(state: TaskFilter['state'], processParameter: string | null): Source[] {
+  const own = (where: string, source: Source) =>
+    processParameter === null ? source : ofProcess(processParameter, where);
+  const ready = own('exists (select from skipjack.queue_items where task_id = status.id offset 0)', queued);
+  const waiting = own(isParked, parked);
   switch (state) {
     case 'active':
-      return [queued, parked];
+      return [ready, waiting];
     case 'waiting':
-      return [parked];
+      return [waiting];
     case 'scheduled':
     case 'ready':
     case 'running':
-      return [queued];
+      return [ready];
     default:
-      return ['true'];
+      return [own('true', kept)];
   }
 }
 

@@ -30,8 +30,12 @@ export function awaitingOf(task: string): string {
     when 'process' then (
       select jsonb_build_object('process', jsonb_build_object('id', child.id, 'state', child.state,
         'tasks', child.tasks, 'unfinished', child.unfinished))
-      from skipjack.processes as child
-      where child.parent_process_id = ${task}.process_id and child.parent_task_id = ${task}.id
+      from (
+        select * from skipjack.processes
+        where parent_process_id = ${task}.process_id and parent_task_id = ${task}.id
+        -- Else it may be looked for among all processes, from the last one on.
+        offset 0
+      ) as child
       order by child.id desc limit 1)
     when 'time' then jsonb_build_object(${timer})
     when 'event' then (

@@ -102,8 +102,12 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
        planned.needs, status.held, task.item, ${awaitingOf('status')} as awaiting,
        -- Children of one process are found together: looked for only where the plan says that there may be one.
        case when planned.task ? 'process' then (
-         select child.id from skipjack.processes as child
-         where child.parent_process_id = task.process_id and child.parent_task_id = task.id
+         select child.id
+         from (
+           select id from skipjack.processes
+           where parent_process_id = task.process_id and parent_task_id = task.id
+           offset 0
+         ) as child
          order by child.id desc limit 1) end as child_process_id,
        status.state not in ('completed', 'failed', 'cancelled', 'skipped') and coalesce((
          select process.paused from skipjack.processes as process where process.id = task.process_id), false) as of_paused,
@@ -120,7 +124,10 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
        select own.task, array(
          select need.name
          from jsonb_array_elements_text(own.task -> 'needs') as wanted (ordinal)
-         join skipjack.tasks as need on need.process_id = task.process_id and need.ordinal = wanted.ordinal::integer
+         cross join lateral (
+           select name, ordinal from skipjack.tasks
+           where process_id = task.process_id and ordinal = wanted.ordinal::integer limit 1
+         ) as need
          order by need.ordinal) as needs
        from (
          select definition.plan -> 'tasks' -> (coalesce(task.item_of, task.ordinal) - 1) as task

@@ -188,6 +188,7 @@ with clock as materialized (
     end
   from explained
   where task.id = explained.task_id and explained.state <> 'active'
+    and task.id = any (array(select task_id from explained where state <> 'active'))
 ), buried as (
   insert into skipjack.dead_letters as letter (task_id, name, queue, reason, failed_at)
   select task_id, name, queue, case verdict when 'lost_too_often' then 'lost_too_often' else 'failed' end, at
@@ -259,7 +260,8 @@ const advance = `, moved as materialized (
   update skipjack.tasks as task set
     unmet = task.unmet - waiting.needs,
     state = case when task.unmet = waiting.needs then 'active' else 'pending' end
-  from waiting
+  -- As arrays: whatever Postgres believes of the tables, of these it takes it that they are short. So it goes by places.
+  from unnest(array(select place from waiting), array(select needs from waiting)) as waiting (place, needs)
   where task.ctid = waiting.place
   returning task.id, task.process_id, task.queue, task.priority, task.timeout_ms, task.claim_no, task.state
 ), queued as (
@@ -284,4 +286,5 @@ const advance = `, moved as materialized (
   from standing
   cross join clock
   where process.id = standing.process_id and standing.ended > 0
+    and process.id = any (array(select process_id from standing))
 )`;

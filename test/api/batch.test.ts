@@ -19,7 +19,7 @@ test('good tasks of a batch are enqueued, whatever the bad ones are', async ({ a
     { status: 201, id: expect.any(String) },
     { status: 400, code: 'invalid_request', problems: [{ pointer: '/tasks/1/priority' }] },
     { status: 400, code: 'invalid_request', problems: [{ pointer: '/tasks/2/input' }] },
-    { status: 422, code: 'not_supported_yet', problems: [{ pointer: '/tasks/3/env/A' }] },
+    { status: 422, code: 'misplaced_expression', problems: [{ pointer: '/tasks/3/env/A' }] },
     { status: 400, code: 'invalid_request' },
     { status: 400, code: 'invalid_request' },
     { status: 201 },

@@ -63,6 +63,37 @@ describe('a task that waits', () => {
   });
 });
 
+test('a task that waits cannot be ended by its name, and says what it waits for and what to do', async ({
+  api,
+  database,
+}) => {
+  const id = await start(api, {
+    tasks: [
+      { name: 'Paid', wait_for: { event: "Ann's bill", key: 'order 42', timeout: '1h' } },
+      { name: 'Signed', wait_for: 'signed' },
+      { name: 'Nap', sleep: '10m' },
+      { name: 'Each', each: [1, 2], queue: 'people' },
+    ],
+  });
+  await thinkUntilQuiet(database.queue);
+  for (const [name, words] of [
+    [
+      'Paid',
+      `the event "Ann's bill" with key "order 42", until .*\\. Send that: skipjack send 'Ann'\\\\''s bill' --key 'order 42', or`,
+    ],
+    [
+      'Signed',
+      'for the event "signed"\\. Send that: skipjack send signed, or POST /v1/events\\. Nothing was changed',
+    ],
+    ['Nap', 'waits until 20.*Z\\. Nothing was changed'],
+    ['Each', 'for 2 of 2 items\\. Nothing'],
+  ]) {
+    const { status, body } = await api.post(`/v1/processes/${id}/tasks/${name}/complete`, {});
+    expect([status, body.code]).toEqual([409, 'not_active']);
+    expect(body.detail).toMatch(new RegExp(words ?? ''));
+  }
+});
+
 test('items show their place and value, and fold into the task that they are of', async ({
   api,
   database,

@@ -249,7 +249,7 @@ test('an expression that fails: the claim passes over the task, which says why i
 
 test('a single task knows no expressions, and its input is data', async ({ api }) => {
   const { status, body } = await api.post('/v1/tasks', { command: 'x', args: ['${{ input.a }}'] });
-  expect([status, body.code]).toEqual([422, 'not_supported_yet']);
+  expect([status, body.code]).toEqual([422, 'misplaced_expression']);
   const input = { a: '${{ input.a }} ${{ secrets.B }}' };
   await api.post('/v1/tasks', { name: 'review', queue: 'q', input });
   const { tasks } = (await api.post('/v1/tasks/claim', { queues: ['q'] })).body;

@@ -63,7 +63,7 @@ describe('enqueueing', () => {
   test('an expression in a task is refused as not supported yet, by name', async ({ api }) => {
     const { status, body } = await api.post('/v1/tasks', { run: 'x', env: { A: '${{ input.a }}' } });
     expect(status).toBe(422);
-    expect(body).toMatchObject({ code: 'not_supported_yet', problems: [{ pointer: '/env/A' }] });
+    expect(body).toMatchObject({ code: 'misplaced_expression', problems: [{ pointer: '/env/A' }] });
   });
 
   test('every problem of a task is pointed at', async ({ api }) => {

@@ -143,3 +143,14 @@ test('send once with an idempotency key, and not what it cannot read', async ({ 
     expect(await ask(['send', 'paid', '--payload', payload])).toMatchObject({ code, stdout: '' });
   expect(await ask(['send', ''])).toMatchObject({ code: 5 });
 });
+
+test('names that would rule the terminal do not, in answers and in refusals', async ({ ask }) => {
+  const published = await ask(['publish', await file('name: "\\e[31mred"\ntasks: [{ name: A }]\n')]);
+  expect(published).toMatchObject({ code: 0, stdout: '\ufffd[31mred, version 1\n' });
+  expect((await ask(['start', 'rd'])).stderr).toContain('"\ufffd[31mred"');
+});
+
+test('list says what there are lists of', async ({ ask }) => {
+  const { code, stderr } = await ask(['list', 'definition']);
+  expect([code, stderr]).toEqual([2, expect.stringContaining('list tasks, processes or definitions')]);
+});

@@ -553,7 +553,7 @@ describe('skipjack.enqueue', () => {
       { image, registry: { username: 'u', password: template } },
     ]) {
       expect(await codeOf(body), JSON.stringify(body)).toBe('0A000');
-      expect(() => parseTaskInput(body)).toThrow(expect.objectContaining({ code: 'not_supported_yet' }));
+      expect(() => parseTaskInput(body)).toThrow(expect.objectContaining({ code: 'misplaced_expression' }));
     }
     for (const body of [{ run: template }, { image, run: template }, { image, files: { a: template } }]) {
       expect(await codeOf(body), JSON.stringify(body)).toBe('22023');

@@ -202,28 +202,37 @@ const plain: Case[] = [
     `tasks: [{ name: A, image: x, post: [{ image: y, run: ▸${expression} }] }]`,
     'a script is never a template',
   ],
-  ...[
-    `command: ▸${expression}`,
-    `handler: ▸${expression}`,
-    `queue: ▸${expression}`,
-    `labels: { a: ▸${expression} }`,
-    `input: { ▸${expression}: 1 }`,
-  ].map((keys): Case => {
-    return [
-      'not_supported_yet',
-      `tasks: [{ name: A, ${keys} }]`,
-      /expressions can stand in|a key is no template/,
-    ];
-  }),
+  ...(
+    [
+      [`command: ▸${expression}`, 'hand values over in "args" and "env"'],
+      [`handler: ▸${expression}`, 'hand values over in "input"'],
+      [`queue: ▸${expression}`, 'write a task for each queue, each with an "if"'],
+      [`labels: { a: ▸${expression} }`, 'hand values over in "env", "args" or "input"'],
+      [`input: { ▸${expression}: 1 }`, 'a key is no template'],
+      [`image: ▸${expression}`, 'can stand in "env", "cmd"'],
+      [`priority: ▸${expression}`, 'priority is no template: it must be a number'],
+      [`timeout: ▸${expression}`, 'timeout is no template: write 500ms, 30s, 10m, 2h or 7d'],
+      [`retry: { attempts: ▸${expression} }`, 'retry.attempts is no template: it must be a number'],
+      [`retry: { backoff: ▸${expression} }`, 'it must be one of fixed, linear, exponential'],
+      [`continue_on_error: ▸${expression}`, 'it must be true or false'],
+      [`each: [1], concurrency: ▸${expression}`, 'it must be a number'],
+    ] as const
+  ).map(([keys, message]): Case => ['misplaced_expression', `tasks: [{ name: A, ${keys} }]`, message]),
   [
-    'not_supported_yet',
+    'misplaced_expression',
     `defaults: { queue: ▸${expression} }\ntasks: [{ name: A }]`,
-    'not supported in "queue"',
+    'queue is no template',
   ],
+  [
+    'wrong_type',
+    'tasks: [{ name: A, run: x, timeout: ▸30 }]',
+    'must be a duration such as 30s, not a number',
+  ],
+  ['invalid_value', 'tasks: [{ name: A, handler: ▸$x }]', 'say which "queue" it waits on'],
   ['template_in_script', `tasks: [{ name: A, run: x, stdin: ▸${expression} }]`, 'stdin is no template'],
   ['template_in_script', `tasks: [{ name: A, run: ▸${expression} }]`, 'a script is never a template'],
   ['template_in_script', 'tasks:\n  - name: A\n    run: ▸|\n      echo ${{ x }}\n', '$SKIPJACK_INPUT'],
-  ['not_supported_yet', `tasks: [{ name: A, delay: ▸${expression} }]`, 'it can stand in "run_at"'],
+  ['misplaced_expression', `tasks: [{ name: A, delay: ▸${expression} }]`, '"run_at" is one'],
 ];
 
 /** Of task B, which needs A, which needs C; D needs nothing. Inputs are n, a number, and who, a text. */
@@ -437,8 +446,8 @@ const items: Case[] = [
     withTask(`matrix: ▸{ ${Array.from({ length: 21 }, (_, index) => `m${index}: [1]`).join(', ')} }`),
     'matrix has more than 20 names',
   ],
-  ['not_supported_yet', withTask(`matrix: { ▸${expression}: [1] }`), 'a key is no template'],
-  ['not_supported_yet', withTask(`each: [{ ▸${expression}: 1 }]`), 'a key is no template'],
+  ['misplaced_expression', withTask(`matrix: { ▸${expression}: [1] }`), 'a key is no template'],
+  ['misplaced_expression', withTask(`each: [{ ▸${expression}: 1 }]`), 'a key is no template'],
   [
     'invalid_value',
     `tasks: [{ name: A, each: ▸[${Array.from({ length: 10_001 }, () => 1).join()}] }]`,
@@ -488,9 +497,13 @@ const engine: Case[] = [
   ['wrong_type', withTask('process: ▸[x]'), 'process must be the name of a definition, or a map such as'],
   ['invalid_value', withTask('process: ▸""'), 'process must not be empty'],
   ['invalid_value', withTask(`process: ▸${'x'.repeat(201)}`), 'process is longer than 200 letters'],
-  ['invalid_value', withTask('process: ▸"${{ input.n }}"'), 'process is no template: it is a name'],
   [
-    'invalid_value',
+    'misplaced_expression',
+    withTask('process: ▸"${{ input.n }}"'),
+    'process is no template: write the name of a definition',
+  ],
+  [
+    'misplaced_expression',
     withTask('process: { definition: ▸"${{ input.n }}" }'),
     'process.definition is no template',
   ],
@@ -559,7 +572,7 @@ const engine: Case[] = [
     'wait_for.timeout is longer than 366d',
   ],
   [
-    'invalid_value',
+    'misplaced_expression',
     withTask('wait_for: { event: x, timeout: ▸"${{ input.n }}" }'),
     'wait_for.timeout is no template',
   ],
@@ -589,7 +602,7 @@ const ends: Case[] = [
   ['unknown_input', 'input: {}\noutput: "${{ input.▸a }}"\ntasks: [{ name: A }]', 'takes no input "a"'],
   ['misplaced_secret', 'output: "▸${{ secrets.A }}"\ntasks: [{ name: A }]', 'cannot stand in "output"'],
   ['invalid_expression', 'output: "${{ 1 + ▸\'a\' }}"\ntasks: [{ name: A }]', 'a number and text'],
-  ['not_supported_yet', `output: { ▸${expression}: 1 }\ntasks: [{ name: A }]`, 'a key is no template'],
+  ['misplaced_expression', `output: { ▸${expression}: 1 }\ntasks: [{ name: A }]`, 'a key is no template'],
   [
     'invalid_value',
     `output: ▸[&a ${'x'.repeat(300_000)}, *a, *a, *a]\ntasks: [{ name: A }]`,
@@ -601,14 +614,18 @@ const ends: Case[] = [
     'on_failure must be the name of a definition, or a map',
   ],
   ['wrong_type', 'on_failure:▸\ntasks: [{ name: A }]', 'not nothing'],
-  ['invalid_value', 'on_failure: ▸"${{ input.a }}"\ntasks: [{ name: A }]', 'on_failure is no template'],
+  [
+    'misplaced_expression',
+    'on_failure: ▸"${{ input.a }}"\ntasks: [{ name: A }]',
+    'on_failure is no template',
+  ],
   ['unknown_key', 'on_failure: { definition: x, ▸input: {} }\ntasks: [{ name: A }]', 'unknown key "input"'],
   ['missing_key', 'on_failure: ▸{}\ntasks: [{ name: A }]', 'on_failure.definition is missing'],
   ['wrong_type', 'deadline: ▸60\ntasks: [{ name: A }]', 'deadline must be text such as 10m'],
   ['invalid_value', 'deadline: ▸0s\ntasks: [{ name: A }]', 'deadline must be longer than 0'],
   ['invalid_value', 'deadline: ▸1y\ntasks: [{ name: A }]', 'deadline is not a duration'],
   ['invalid_value', 'deadline: ▸367d\ntasks: [{ name: A }]', 'deadline is longer than 366d'],
-  ['invalid_value', 'deadline: ▸"${{ input.a }}"\ntasks: [{ name: A }]', 'deadline is no template'],
+  ['misplaced_expression', 'deadline: ▸"${{ input.a }}"\ntasks: [{ name: A }]', 'deadline is no template'],
 ];
 
 const containers: Case[] = [

@@ -1,10 +1,11 @@
 /** Random definitions of the process language, and how people and workers treat the processes of them. */
 
-import { drawNeeds, shapes } from './graph.ts';
+import { drawNeeds, shapes, wideShapes } from './graph.ts';
 import {
   type Asked,
   ancestorsOf,
   type Condition,
+  isCleanUp,
   type LanguagePlan,
   type LanguageTask,
   type ListPlan,
@@ -52,7 +53,8 @@ function drawPlan(drawing: Drawing, depth: number): number {
   const { random, plans, isDetermined } = drawing;
   const place = plans.length;
   const size = depth === 0 ? random.whole(4, 10) : random.whole(1, 3);
-  const needs = drawNeeds(random, random.pick(shapes), size);
+  const shape = depth === 0 && random.chance(0.85) ? random.pick(wideShapes) : random.pick(shapes);
+  const needs = drawNeeds(random, shape, size);
   const plan: LanguagePlan = {
     failFast: random.chance(isDetermined ? 0.2 : 0.55),
     tasks: [],
@@ -63,13 +65,13 @@ function drawPlan(drawing: Drawing, depth: number): number {
   plans.push(plan);
   plan.tasks = needs.map((own, index) => plainTask(random, index + 1, own));
   for (const task of plan.tasks) drawTask(drawing, plan, task, depth);
-  if (random.chance(depth === 0 ? 0.4 : 0.2))
+  if (random.chance(depth === 0 ? 0.5 : 0.25))
     plan.onFailure = random.chance(0.25) ? 'nobody' : drawFailurePlan(drawing);
   return place;
 }
 
 function drawPlanOutput(random: Random): LanguagePlan['output'] {
-  const output = random.weighted({ none: 5, fine: 3, fails: 1.5 });
+  const output = random.weighted({ none: 5, fine: 3, fails: 2 });
   return output === 'none' ? null : output;
 }
 
@@ -106,7 +108,9 @@ function drawTask(drawing: Drawing, plan: LanguagePlan, task: LanguageTask, dept
   if (theme === 'waits') Object.assign(kinds, { sleep: 5, event: 8 });
   task.kind = random.weighted(depth === 0 ? kinds : { ...kinds, process: kinds.process / 4 });
   if (random.chance(theme === 'clean-ups' ? 0.6 : 0.25)) task.condition = drawCondition(drawing, plan, task);
-  const more = theme === 'lists' ? 2.2 : 1;
+  const more =
+    (theme === 'lists' ? 2.2 : 1) *
+    (task.kind === 'process' || (task.condition && isCleanUp(task)) ? 1.7 : 1);
   if (random.chance((depth === 0 ? 0.22 : 0.1) * more)) task.list = drawList(drawing, plan, task);
   task.isDelayed = random.chance(theme === 'waits' ? 0.25 : 0.04);
   if (task.kind === 'process') {
@@ -126,15 +130,15 @@ function drawCondition(
   task: LanguageTask,
 ): Condition {
   const before = [...ancestorsOf(plan, task.ordinal)];
-  const isCleanUp = theme === 'clean-ups' ? 2 : 1;
+  const more = theme === 'clean-ups' ? 2 : 1;
   const status = random.weighted<Status | 'none'>({
-    none: 5 / isCleanUp,
-    always: 3 * isCleanUp,
-    failure: 2.5 * isCleanUp,
-    success: 2.5 / isCleanUp,
-    cancelled: (temper === 'people' ? 6 : 1) * isCleanUp,
+    none: 5 / more,
+    always: 3 * more,
+    failure: 2.5 * more,
+    success: 2.5 / more,
+    cancelled: (temper === 'people' ? 8 : 1.5) * more,
     'not failure': 2.5,
-    'failure or cancelled': 3 * isCleanUp,
+    'failure or cancelled': 3 * more,
   });
   const runs = before.filter((ordinal) => plan.tasks[ordinal - 1]?.kind === 'run');
   const and =
@@ -158,7 +162,7 @@ function drawCondition(
 }
 
 function drawList({ random }: Drawing, plan: LanguagePlan, task: LanguageTask): ListPlan {
-  const isMatrix = random.chance(0.25);
+  const isMatrix = random.chance(0.3);
   const before = [...ancestorsOf(plan, task.ordinal)];
   const asked: Asked =
     before.length > 0 && random.chance(0.7)
@@ -168,7 +172,7 @@ function drawList({ random }: Drawing, plan: LanguagePlan, task: LanguageTask): 
     from: isMatrix || random.chance(0.6) ? { of: 'text', items: drawItems(random, isMatrix) } : asked,
     isMatrix,
     concurrency: random.chance(0.6) ? random.whole(1, 3) : null,
-    failuresMax: random.chance(0.35) ? random.whole(1, 2) : 0,
+    failuresMax: random.chance(0.5) ? random.whole(1, 2) : 0,
   };
 }
 

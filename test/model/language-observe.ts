@@ -19,18 +19,22 @@ export const placeOf = (path: string, name: string) => `${path} ${name}`;
 
 export function describeWorld({ processes }: World): string[] {
   return processes.flatMap((process) => [
-    describeProcess({
-      ...process,
-      unfinished: process.tasks.filter(isLive).length,
-      count: process.tasks.length,
-      output: process.plan.output === null ? null : process.output,
-      failure: process.failureProcess !== null,
-    }),
+    describeProcess(process),
     ...process.tasks.map((task) => describeTask(process, task)),
   ]);
 }
 
-function describeProcess(process: {
+export function describeProcess(process: Process): string {
+  return lineOfProcess({
+    ...process,
+    unfinished: process.tasks.filter(isLive).length,
+    count: process.tasks.length,
+    output: process.plan.output === null ? null : process.output,
+    failure: process.failureProcess !== null,
+  });
+}
+
+function lineOfProcess(process: {
   path: string;
   state: string;
   isPaused: boolean;
@@ -45,7 +49,7 @@ function describeProcess(process: {
   return `${path} is ${state}${isPaused ? ', paused' : ''}, ${process.unfinished} of ${process.count} to go; ${JSON.stringify(sorted(output))} ${error} ${failure ? 'on_failure' : ''}`;
 }
 
-function describeTask(process: Process, task: Task): string {
+export function describeTask(process: Process, task: Task): string {
   const queued = task.claim
     ? `claimed${task.claim.stopAsked ? ', to stop' : ''}`
     : `queued${task.isLater ? ', later' : ''}${isHeld(process) ? ', held' : ''}`;
@@ -146,7 +150,7 @@ function see(rows: Row[], rootId: string): Seen {
   const visit = (row: Row, path: string) => {
     seen.processes.set(path, row.id);
     seen.lines.push(
-      describeProcess({
+      lineOfProcess({
         ...row,
         path,
         isPaused: row.paused,

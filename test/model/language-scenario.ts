@@ -7,7 +7,9 @@ import { claimables } from './language-people.ts';
 import type { Random } from './random.ts';
 
 const movesMax = 40;
-const windUpMax = 160;
+/** After so many more whatever is left is cancelled. */
+const windUpMax = 60;
+const cancelledMax = 100;
 
 /** The next move; null: it is over. */
 export function createLanguageScenario(
@@ -16,7 +18,7 @@ export function createLanguageScenario(
 ): (world: World) => LanguageMove | null {
   let moves = 0;
   let retries = random.whole(0, 3);
-  let pauses = temper === 'people' ? 3 : 1;
+  let pauses = temper === 'people' ? 4 : 1;
   const isOfPeople = temper === 'people';
 
   const places = (world: World, keep: (task: Task, process: Process) => boolean) =>
@@ -94,15 +96,19 @@ export function createLanguageScenario(
 
   return (world) => {
     moves += 1;
-    if (moves > movesMax + windUpMax) throw new Error('it never ends');
+    if (moves > movesMax + windUpMax + cancelledMax) throw new Error('it never ends');
     const failed = world.processes.filter(({ state }) => state === 'failed');
     const isLiving = world.processes.some((process) => !hasEnded(process));
     if (retries > 0 && failed.length > 0 && random.chance(isLiving ? 0.1 : 0.9)) {
       retries -= 1;
-      const path = random.chance(0.7) ? (failed[0] as Process).path : random.pick(world.processes).path;
+      const path = random.chance(0.8) ? (failed[0] as Process).path : random.pick(world.processes).path;
       return { move: 'retry', path };
     }
     if (!isLiving) return null;
+    const uncancelled = world.processes.find(
+      (process) => !hasEnded(process) && process.state !== 'cancelling',
+    );
+    if (moves > movesMax + windUpMax && uncancelled) return { move: 'cancel', path: uncancelled.path };
     if (moves > movesMax) return windUp(world);
 
     const live = world.processes.filter((process) => !hasEnded(process));
@@ -117,11 +123,11 @@ export function createLanguageScenario(
       event:
         places(world, ({ plan, state }) => plan.kind === 'event' && ['pending', 'active'].includes(state))
           .length > 0
-          ? 1
+          ? 1.5
           : 0,
       name: isOfPeople ? 1 : 0.2,
-      deadline: deadlines.length > 0 ? 0.25 : 0,
-      cancel: isOfPeople ? (theme === 'clean-ups' ? 0.9 : 0.4) * (isOdd ? 3 : 1) : 0.03,
+      deadline: deadlines.length > 0 ? (states.includes('failing') ? 1 : 0.5) : 0,
+      cancel: (isOfPeople ? (theme === 'clean-ups' ? 0.9 : 0.4) : 0.06) * (isOdd ? 4 : 1),
       pause: pauses > 0 ? (isOfPeople ? 0.6 : 0.1) * (states.includes('failing') ? 4 : 1) : 0,
       resume: live.some(({ isPaused }) => isPaused) ? 1 : 0.02,
       retry: 0.03,

@@ -11,12 +11,14 @@ import { applyLanguageMove, type LanguageMove, thinkInSomeOrder } from './langua
 import { describeWorld, differencesOf, type LanguageObserver } from './language-observe.ts';
 import { type LanguageActor, performLanguageMove, setLanguageStage } from './language-perform.ts';
 import { createLanguageScenario } from './language-scenario.ts';
+import { thinkTowards } from './language-search.ts';
 import { createRandom, seedOf } from './random.ts';
 import { Disagreement } from './sequential.ts';
 import type { Tally } from './tally.ts';
 
-/** Orders in which the model thinks, of a move. */
-const ordersMax = 3_000;
+/** Orders in which the model thinks, of a move: these by chance alone, and then as many towards what is seen. */
+const plainOrders = 30;
+const ordersMax = 500;
 
 export async function runLanguageSequentially(
   actor: LanguageActor,
@@ -44,7 +46,12 @@ export async function runLanguageSequentially(
       const counted: string[] = [];
       world = copyOf(before);
       world.count = (what) => counted.push(what);
-      thinkInSomeOrder(world, random, order);
+      if (order < plainOrders) thinkInSomeOrder(world, random, order);
+      else {
+        const found = thinkTowards(world, now, random);
+        if (found === null) continue;
+        world = found;
+      }
       const lines = differencesOf(describeWorld(world), now.lines);
       if (lines.length === 0) {
         for (const what of counted) tally.count(what);

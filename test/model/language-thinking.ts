@@ -42,14 +42,19 @@ export interface Step {
 
 export function think(world: World, choose: (steps: Step[]) => Step) {
   for (let count = 0; count < 5_000; count += 1) {
-    const steps = world.processes.flatMap((process) => stepsOf(world, process));
+    const steps = stepsOf(world);
     if (steps.length === 0) return;
     take(world, choose(steps));
   }
   throw new Error('the model thinks for ever');
 }
 
-function stepsOf(world: World, process: Process): Step[] {
+/** What may come next. */
+export function stepsOf(world: World): Step[] {
+  return world.processes.flatMap((process) => stepsOfProcess(world, process));
+}
+
+function stepsOfProcess(world: World, process: Process): Step[] {
   const whole = (what: Step['what']): Step => ({ process, task: null, what });
   const cancels = process.cancelAsked ? [whole('cancel')] : [];
   if (isHeld(process)) return cancels;
@@ -101,7 +106,7 @@ function dueCleanUps(process: Process): Task[] {
   );
 }
 
-function take(world: World, { process, task, what }: Step) {
+export function take(world: World, { process, task, what }: Step) {
   if (task) {
     if (what === 'think') return thinkOf(world, process, task, { isDelayed: false });
     if (what === 'event')

@@ -1,7 +1,7 @@
 /**
  * The process language against the model: random definitions of all constructs, random luck, random people. In most cases
  * one move is made at a time and everything compared after each; in the others everybody acts at once, and how it
- * ends is compared.
+ * ends is compared. At last, until everything has occurred often, cases are run in which what is still rare occurs.
  *
  *   SKIPJACK_TEST_SEED=…   the seed of an earlier run; it is printed at the start and with every failure
  *   SKIPJACK_TEST_CASE=…   this case alone
@@ -13,25 +13,27 @@ import { auditDatabase } from '../../src/database/auditor.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 import { openLanguageCrew, runLanguageAtOnce } from './language-at-once.ts';
 import { drawLanguageCase, type LanguageCase } from './language-case.ts';
+import { pickCase } from './language-foresee.ts';
 import { createLanguageObserver } from './language-observe.ts';
 import { runLanguageSequentially } from './language-sequential.ts';
-import { wantedOfLanguage } from './language-tally.ts';
+import { createLanguageTally } from './language-tally.ts';
 import { seedOf } from './random.ts';
-import { createTally } from './tally.ts';
 
-const casesOneByOne = 400;
-/** Added where luck left something rare. */
-const casesMoreMax = 600;
+const casesOneByOne = 100;
 const casesAtOnce = 60;
 /** Numbers of cases begin here in which everybody acts at once. */
 const firstAtOnce = 10_000;
+/** Here those of which many are drawn for each that is run, and how many. */
+const firstPicked = 20_000;
+const drawnPerPicked = 20;
+const casesPickedMax = 700;
 const timesMin = 50;
 const casesPerAudit = 20;
 const timeoutMs = 900_000;
 
 const seed = Number(process.env.SKIPJACK_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const only = process.env.SKIPJACK_TEST_CASE === undefined ? null : Number(process.env.SKIPJACK_TEST_CASE);
-const tally = createTally(wantedOfLanguage);
+const tally = createLanguageTally();
 
 beforeAll(() => {
   console.log(
@@ -112,11 +114,20 @@ test(`each construct and each end occurred at least ${timesMin} times`, { timeou
   database,
 }) => {
   const observe = await createLanguageObserver(await database.connect());
-  const last = casesOneByOne + casesMoreMax;
-  for (let number = casesOneByOne; number < last && tally.rare(timesMin).length > 0; number += 1)
+  for (let place = 0; place < casesPickedMax; place += 1) {
+    const lacking = tally.lacking(timesMin);
+    if (lacking.size === 0) break;
+    const numbers = Array.from(
+      { length: drawnPerPicked },
+      (_, index) => firstPicked + place * drawnPerPicked + index,
+    );
+    if (only !== null && !numbers.includes(only)) continue;
+    const number = only ?? pickCase(numbers, { seed, lacking, times: timesMin });
     await runCase(number, (each) =>
       runLanguageSequentially(database, each, { observe, tally, lines: `case ${number}` }),
     );
+    await auditNowAndThen(database, number);
+  }
   if (only !== null) return console.log('One case alone: how often things occurred is not judged.');
   expect(tally.rare(timesMin)).toEqual([]);
 });

@@ -11,6 +11,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import type { ErrorCode, Problem } from '../../core/errors.ts';
 import { findJsonProblem } from '../../core/json.ts';
+import { describeIssue } from '../../core/schema-words.ts';
 import { toProblems } from '../../core/task-input.ts';
 import { checkPath, parseQuery, splitUrl } from './address.ts';
 import { type BodyType, malformed, parseJson, readTextBody, type TextBody } from './body.ts';
@@ -179,7 +180,7 @@ function check<Schema extends z.ZodType>(
   value: unknown,
   { pointer = '', isParameter = false }: { pointer?: string; isParameter?: boolean } = {},
 ): z.output<Schema> {
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { error: describeIssue });
   if (parsed.success) return parsed.data;
   const problems = toProblems(parsed.error, pointer);
   // A parameter has a name, not a place in a document.

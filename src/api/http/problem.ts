@@ -5,6 +5,7 @@
  */
 import { type ErrorCode, errorCatalogue, type Problem, SkipjackError } from '../../core/errors.ts';
 import { isConnectionFault, isDataFault, isLockTimeout, isRepeatable } from '../../database/faults.ts';
+import { ConnectionsBusy } from '../../database/pool.ts';
 
 export const problemType = 'application/problem+json';
 
@@ -27,6 +28,11 @@ const retryAfterS = 1;
 /** The error that people see for whatever was thrown. */
 export function toSkipjackError(error: unknown): SkipjackError {
   if (error instanceof SkipjackError) return error;
+  if (error instanceof ConnectionsBusy) {
+    return new SkipjackError('overloaded', 'No connection to the database was free. Try again in a second.', {
+      cause: error,
+    });
+  }
   if (isConnectionFault(error)) {
     return new SkipjackError('database_unreachable', 'The database does not answer. Try again in a second.', {
       cause: error,

@@ -47,7 +47,7 @@ const endRefusals: SkipjackError['code'][] = [
   'precondition_failed',
 ];
 
-export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
+export function addProcessMoveRoutes({ endpoints, engine, processes }: ApiParts): void {
   /** The process asked for, and on what terms it is moved. */
   async function find(params: { id: string }, headers: z.output<typeof ifMatchHeaders>) {
     const id = idOf(params, 'process');
@@ -70,7 +70,7 @@ export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
     .serve(async ({ params, headers, body: { output = null, by = null } }) => {
       const { process, precondition } = await find(params, headers);
       const { repeated } = await process.complete(params.name, output, { by, ...precondition });
-      return answer(await process.read(), { repeated });
+      return answer(await processes.read(process.id), { repeated });
     });
 
   endpoints
@@ -89,7 +89,7 @@ export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
     .serve(async ({ params, headers, body: { error, by = null } }) => {
       const { process, precondition } = await find(params, headers);
       const { repeated } = await process.fail(params.name, error, { by, ...precondition });
-      return answer(await process.read(), { repeated });
+      return answer(await processes.read(process.id), { repeated });
     });
 
   endpoints
@@ -108,7 +108,7 @@ export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
     .serve(async ({ params, headers, body: { by = null } }) => {
       const { process, precondition } = await find(params, headers);
       await process.cancel({ by, ...precondition });
-      const view = await process.read();
+      const view = await processes.read(process.id);
       return { ...answer(view, {}), status: view.state === 'cancelling' ? 202 : 200 };
     });
 
@@ -135,7 +135,7 @@ export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
     .serve(async ({ params, headers, body: { by = null, inputs = {} } }) => {
       const { process, precondition } = await find(params, headers);
       const retried = await process.retry({ by, inputs, ...precondition });
-      return answer(await process.read(), { retried });
+      return answer(await processes.read(process.id), { retried });
     });
 
   const pauses = [
@@ -167,7 +167,7 @@ export function addProcessMoveRoutes({ endpoints, engine }: ApiParts): void {
       .serve(async ({ params, headers, body: { by = null } }) => {
         const { process, precondition } = await find(params, headers);
         await make(process, { by, ...precondition });
-        return answer(await process.read(), {});
+        return answer(await processes.read(process.id), {});
       });
   }
 

@@ -35,7 +35,7 @@ import { waitForEnd } from '../wait-for-end.ts';
 const etagHeader = { etag: 'The revision, for `If-Match`' };
 
 export function addProcessRoutes(parts: ApiParts): void {
-  const { endpoints, engine } = parts;
+  const { endpoints, engine, processes } = parts;
   const { db } = engine;
 
   endpoints
@@ -86,7 +86,7 @@ export function addProcessRoutes(parts: ApiParts): void {
       const { process, created } = await start(withParameters(body, beside), wait);
       const { id } = process;
       const ended = wait !== undefined && (await waitForEnd(parts, c, { what: 'process', id, waitMs: wait }));
-      const view = await process.read();
+      const view = await processes.read(id);
       return {
         status: wait === undefined ? (created ? 201 : 200) : ended ? 200 : 202,
         headers: {
@@ -176,7 +176,7 @@ export function addProcessRoutes(parts: ApiParts): void {
     .serve(async ({ c, params, query: { wait } }) => {
       const id = idOf(params, 'process');
       const ended = wait === undefined || (await waitForEnd(parts, c, { what: 'process', id, waitMs: wait }));
-      const view = await engine.process(id).read();
+      const view = await processes.read(id);
       return { status: ended ? 200 : 202, headers: { etag: etagOf(view) }, body: view };
     });
 

@@ -52,7 +52,7 @@ export function addTaskRoutes(parts: ApiParts): void {
         201: { description: 'Enqueued', schema: taskSchema, headers: { location: 'Where the task is' } },
         202: { description: 'Enqueued; it has not ended while you waited', schema: taskSchema },
       },
-      refusals: ['not_supported_yet', 'idempotency_conflict', 'idempotency_key_busy'],
+      refusals: ['misplaced_expression', 'idempotency_conflict', 'idempotency_key_busy'],
     })
     .serve(async ({ c, query, body }) => {
       const { id, replayed } = await enqueueTask(queue, {

@@ -24,7 +24,7 @@ export function addTorkRoutes({ endpoints, queue, tasks }: ApiParts): void {
         200: { description: 'The idempotency key had made it before', schema: torkTaskSchema },
         201: { description: 'Enqueued', schema: torkTaskSchema, headers: { location: 'Where the task is' } },
       },
-      refusals: ['not_supported_yet', 'idempotency_conflict', 'idempotency_key_busy'],
+      refusals: ['misplaced_expression', 'idempotency_conflict', 'idempotency_key_busy'],
     })
     .serve(async ({ c, body }) => {
       const { id, replayed } = await enqueueTask(queue, body);

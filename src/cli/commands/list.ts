@@ -4,7 +4,7 @@ import type { Flags } from '../../config.ts';
 import { processStates } from '../../core/process.ts';
 import { visibleTaskStates } from '../../core/task.ts';
 import { configuredClient } from '../client.ts';
-import { outputOption, serverOption, withExamples } from '../options.ts';
+import { outputOption, serverOption, usage, withExamples } from '../options.ts';
 import { limitOption, readPages, remarkMore } from '../pages.ts';
 import { type Format, print } from '../print.ts';
 import { stateOf } from '../show-process.ts';
@@ -57,6 +57,7 @@ function tasksCommand(): Command {
     .addOption(limitOption())
     .addOption(serverOption())
     .addOption(outputOption())
+    .allowExcessArguments()
     .action(listTasks);
   return withExamples(command, [
     '$ skipjack list --state active --queue mail',
@@ -65,7 +66,12 @@ function tasksCommand(): Command {
   ]);
 }
 
-async function listTasks(flags: TaskFlags): Promise<void> {
+async function listTasks(flags: TaskFlags, { args: [other] }: Command): Promise<void> {
+  // "skipjack list" lists tasks: what it does not know would be an argument of that.
+  if (other !== undefined)
+    throw usage(
+      `There is no list of "${other}": list tasks, processes or definitions. For example: skipjack list processes`,
+    );
   const client = configuredClient(flags);
   const { state, queue, name, label, definition, process: processId, createdAfter, createdBefore } = flags;
   const filter = { state, queue, name, label, definition, createdAfter, createdBefore };

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { Command } from 'commander';
 import type { Logger } from 'pino';
 import { type Config, type Flags, readConfig } from '../../config.ts';
+import { SkipjackError } from '../../core/errors.ts';
 import type { Plan } from '../../core/plan.ts';
 import { planRun } from '../../engine/dry-run.ts';
 import type { Engine } from '../../engine/engine.ts';
@@ -29,7 +30,7 @@ import {
   withExamples,
 } from '../options.ts';
 import { type PreparedWorker, prepareWorker } from '../prepare-worker.ts';
-import { type Format, print, remark } from '../print.ts';
+import { type Format, print, printData, remark } from '../print.ts';
 import { inputOption, readInput } from '../process-input.ts';
 import { type ProvidedDatabase, provideDatabase } from '../provide-database.ts';
 import { explainFailure } from '../run/explain-failure.ts';
@@ -119,7 +120,7 @@ async function run(file: string, flags: RunFlags): Promise<void> {
     if (attached === null) return;
     const { engine, serverUrl } = attached;
     const handle = await engine.startProcess({ source }, { input, awaited: true }).catch((error) => {
-      throw inFile(error, file);
+      throw notPublishedHere(inFile(error, file));
     });
     const progress = beginProgress(plan, { id: handle.id, name: plan.name ?? nameOf(file) });
     const how = await followProcess(life, {
@@ -229,8 +230,8 @@ async function report(view: ProcessView, options: ReportOptions): Promise<void> 
     );
     process.exitCode = 124;
   } else if (view.state === 'completed') {
-    const output = () => JSON.stringify(view.output, null, process.stdout.isTTY ? 2 : 0);
-    if (flags.output === 'text') await print(view.output, 'text', output);
+    const output = JSON.stringify(view.output, null, process.stdout.isTTY ? 2 : 0);
+    if (flags.output === 'text') await printData(output);
   } else if (view.state === 'failed') {
     remark(explainFailure(await readFailures(options.engine.db, view.id), view.error));
     await awaitFailureProcess(view, options);
@@ -239,6 +240,16 @@ async function report(view: ProcessView, options: ReportOptions): Promise<void> 
     remark('skipjack: the process was cancelled.');
     process.exitCode = 9;
   }
+}
+
+/** What it starts must be published where it runs. */
+function notPublishedHere(error: unknown): unknown {
+  if (!(error instanceof SkipjackError)) return error;
+  const { code, message, problems, extra } = error;
+  if (!problems.some((problem) => problem.code === 'unknown_definition')) return error;
+  const hint =
+    'What it starts must be published where it runs: by "skipjack publish FILE", beside a "skipjack dev" on the same --data.';
+  return new SkipjackError(code, `${message} ${hint}`, { problems, extra, cause: error });
 }
 
 /** What `on_failure` has started goes on here until it has ended, or we are told to stop. */

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { makeJsonSchema } from '../../definition/json-schema.ts';
 import { withExamples } from '../options.ts';
 import { print } from '../print.ts';
@@ -9,6 +9,10 @@ export function schemaCommand(): Command {
       'Print the JSON Schema (draft-07) of definitions, by which editors complete and check them. Needs no server and no database',
     )
     .summary('print the JSON Schema of definitions')
+    // The only one: so that scripts may ask every command alike.
+    .addOption(
+      new Option('-o, --output <format>', 'how it is written to stdout').choices(['json']).default('json'),
+    )
     .action(async () => {
       await print(makeJsonSchema(), 'json', () => '');
     });

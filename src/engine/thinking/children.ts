@@ -11,6 +11,7 @@ import type { ProcessStanding } from '../../queue/processes/read-standing.ts';
 import { type InnerAnswer, type InnerProcess, startWithin } from '../../queue/processes/start-within.ts';
 import { planOf, processOf, type Round, type TaskThought } from './context.ts';
 import { isCancelled } from './decide-task.ts';
+import { descendantsMax, findTooMany } from './families.ts';
 import { thoughtOf } from './thoughts.ts';
 
 export interface InnerStart {
@@ -31,8 +32,12 @@ export async function startChildren(round: Round, all: InnerStart[]): Promise<vo
   const { tx, turn, acts } = round;
   const starts = await retryChildren(round, all);
   const deep = starts.filter(({ process }) => process.depth + 1 > planLimits.depthMax);
+  const tooMany = await findTooMany(
+    tx,
+    starts.filter((each) => !deep.includes(each)),
+  );
   const asked = starts
-    .filter((each) => !deep.includes(each))
+    .filter((each) => !deep.includes(each) && !tooMany.has(each))
     .map((each): [InnerStart, InnerProcess] => [
       each,
       {
@@ -46,9 +51,10 @@ export async function startChildren(round: Round, all: InnerStart[]): Promise<vo
         detached: each.detached,
       },
     ]);
-  for (const { row, process } of deep) {
+  for (const each of [...deep, ...tooMany]) {
+    const { row, process } = each;
     acts.done.push(row.id);
-    const error = tooDeep(process.depth + 1);
+    const error = tooMany.has(each) ? tooManyProcesses() : tooDeep(process.depth + 1);
     acts.ends.push({ taskId: row.task_id, processId: process.id, state: 'failed', error });
   }
   for (let first = 0; first < asked.length; first += startsMax) {
@@ -108,6 +114,11 @@ export function tooDeep(depth: number): TaskError {
   return { code: 'too_deep', message };
 }
 
+function tooManyProcesses(): TaskError {
+  const message = `There are ${descendantsMax} processes already beneath the one at the top; more are not started.`;
+  return { code: 'too_many_processes', message };
+}
+
 const problemsMax = 20;
 const problemLettersMax = 300;
 
@@ -158,17 +169,22 @@ export async function takeUpChildren(round: Round, rows: TaskThought[]): Promise
     (await readChildren(tx, rows.map(childIdOf), outputBytesMax)).map((child) => [child.id, child]),
   );
   crashPoint('engine_children_read');
+  /** Of lists, in this round. */
+  const failures = new Map<string, number>();
   for (const row of rows) {
-    const { id, process_id: processId, task_id: taskId } = row;
+    const { id, process_id: processId, task_id: taskId, task } = row;
     acts.done.push(id);
     const child = children.get(childIdOf(row));
     // Of an earlier life: it was started again, and will say when it has ended.
     if (child && (child.parent_task_id !== taskId || !hasProcessEnded(child.state))) continue;
-    acts.ends.push({
-      taskId,
-      processId,
-      ...endOf(child, { id: childIdOf(row), isStopped: isStopped(round, row) }),
-    });
+    const list = `${task.item_of} ${processId}`;
+    const before = failures.get(list) ?? 0;
+    // Too many have failed: one that was cancelled was stopped with the other items, and so did not fail.
+    const isGivenUp =
+      child?.state === 'cancelled' && child.failures_left !== null && child.failures_left < before;
+    const end = endOf(child, { id: childIdOf(row), isStopped: isStopped(round, row) || isGivenUp });
+    if (end.state === 'failed') failures.set(list, before + 1);
+    acts.ends.push({ taskId, processId, ...end });
   }
 }
 
@@ -181,9 +197,7 @@ function isStopped(round: Round, row: TaskThought): boolean {
 function endOf(child: Child | undefined, { id, isStopped }: { id: string; isStopped: boolean }) {
   if (child?.state === 'completed' && !child.is_large)
     return { state: 'completed', output: child.output } as const;
-  // Also one that was stopped with the other items of its list, and so did not fail.
-  if (isStopped || (child?.state === 'cancelled' && child.is_given_up))
-    return { state: 'cancelled' } as const;
+  if (isStopped) return { state: 'cancelled' } as const;
   return { state: 'failed', error: errorOf(child, id) } as const;
 }
 

@@ -29,6 +29,12 @@ export interface Round {
 /** Rows of which each may bring a megabyte: so many in one round, the rest in the next. */
 export const bulkyMax = 50;
 
+/**
+ * Tasks of one transaction that begin to wait for events. Each locks its event, and Postgres has room for some
+ * thousands of locks (`max_locks_per_transaction`), for all who are connected.
+ */
+export const waitsMax = 250;
+
 /** A row about a task that waits for just that. */
 export type TaskThought = DueThought & { task_id: string; task: ThoughtTask };
 

@@ -18,10 +18,10 @@ import {
   readFailures,
 } from '../../queue/processes/end-process.ts';
 import { recordEvent } from '../../queue/processes/events.ts';
-import { type ProcessStanding, readInputs } from '../../queue/processes/read-standing.ts';
+import { type ProcessStanding, readInputs, readStandings } from '../../queue/processes/read-standing.ts';
 import { readDeclaredInputs, startWithin } from '../../queue/processes/start-within.ts';
 import { refusalOf, tooDeep } from './children.ts';
-import { planOf, processOf, type Round } from './context.ts';
+import { planOf, type Round } from './context.ts';
 import { Scopes } from './scopes.ts';
 import { tellParent } from './stops.ts';
 import { outputOf } from './thoughts.ts';
@@ -30,9 +30,11 @@ const failuresMax = 20;
 /** Of all that is told of failures, as JSON: with the input it fits into what a process takes. */
 const failureLettersMax = 256 * 1024;
 
+/** After all that the round has stopped: how they stand is read anew. */
 export async function finishProcesses(round: Round, rows: DueThought[]): Promise<void> {
-  for (const id of new Set(rows.map(({ process_id }) => process_id))) {
-    const process = processOf(round, { process_id: id });
+  const standings = await readStandings(round.tx, [...new Set(rows.map(({ process_id }) => process_id))]);
+  crashPoint('engine_standings_read');
+  for (const process of standings) {
     if (process.unfinished > 0 || !process.finishes || hasProcessEnded(process.state)) continue;
     await finish(round, process, await endOf(round, process));
   }

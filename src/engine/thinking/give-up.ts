@@ -9,10 +9,11 @@ import type { TaskError } from '../../core/task.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import { isConnectionFault } from '../../database/faults.ts';
 import type { Hint } from '../../database/hints.ts';
+import { activateCleanups } from '../../queue/processes/activate-cleanups.ts';
 import { countThrow, dropThoughts } from '../../queue/processes/due-thoughts.ts';
-import { endTasks } from '../../queue/processes/end-tasks.ts';
+import { type EngineEnd, endTasks } from '../../queue/processes/end-tasks.ts';
 import { lockProcesses } from '../../queue/processes/lock.ts';
-import { type ProcessStanding, readStandings } from '../../queue/processes/read-standing.ts';
+import { type ProcessStanding, readLiveTasks, readStandings } from '../../queue/processes/read-standing.ts';
 import { noActs } from './acts.ts';
 import type { Turn } from './context.ts';
 import { finishFailed } from './finish.ts';
@@ -47,12 +48,15 @@ export async function giveUpOn(
       if (hasProcessEnded(process.state))
         return row.kind === 'retry' ? await giveUpRetry(tx, process, rowId) : [];
       const { task_id: taskId, process_id: processId } = row;
-      await dropThoughts(tx, [rowId]);
+      // Another engine could meanwhile: what it has come to stays.
+      if ((await dropThoughts(tx, [rowId])) === 0) return [];
       crashPoint('engine_given_up_dropped');
       const hints =
-        taskId === null
-          ? await endOrFail(tx, { process, plans, error })
-          : await endTasks(tx, [{ taskId, processId, state: 'failed', error }]);
+        row.kind === 'cleanup'
+          ? await failCleanups(tx, processId, error)
+          : taskId === null
+            ? await endOrFail(tx, { process, plans, error })
+            : await endTasks(tx, [{ taskId, processId, state: 'failed', error }]);
       crashPoint('engine_given_up');
       return hints;
     });
@@ -65,10 +69,25 @@ export async function giveUpOn(
 
 /** It stays failed, and whoever wanted it retried hears that, as if it had failed again. */
 async function giveUpRetry(tx: Transaction, process: ProcessStanding, rowId: string): Promise<Hint[]> {
-  await dropThoughts(tx, [rowId]);
+  if ((await dropThoughts(tx, [rowId])) === 0) return [];
   const turn: Turn = { ids: [process.id], plans: new Map(), only: null, endsAt: 0, hints: [] };
   await tellParent({ tx, turn }, process);
   return turn.hints;
+}
+
+/** Its process stops already; but nobody can say when the turn of its clean-ups has come. */
+async function failCleanups(tx: Transaction, processId: string, error: TaskError): Promise<Hint[]> {
+  const live = await readLiveTasks(tx, [processId]);
+  crashPoint('engine_live_read');
+  const ids = live
+    .filter(({ state, spared, item_of }) => state === 'pending' && spared && item_of === null)
+    .map(({ id }) => id);
+  await activateCleanups(tx, ids);
+  crashPoint('engine_cleanups_due');
+  return endTasks(
+    tx,
+    ids.map((taskId): EngineEnd => ({ taskId, processId, state: 'failed', error })),
+  );
 }
 
 async function endOrFail(

@@ -7,9 +7,10 @@ import { type DueThought, holdThoughts, readDueThoughts } from '../../queue/proc
 import { type ProcessStanding, readStandings } from '../../queue/processes/read-standing.ts';
 import { act, noActs } from './acts.ts';
 import { takeUpChildren } from './children.ts';
-import { bulkyMax, type Round, type TaskThought, type Turn } from './context.ts';
+import { bulkyMax, type Round, type TaskThought, type Turn, waitsMax } from './context.ts';
 import { finishProcesses } from './finish.ts';
 import { endLists } from './lists.ts';
+import { skipChains } from './skip-chains.ts';
 import { cancelAsked, cleanUp, passDeadlines, retryAsked } from './stops.ts';
 import { thinkTasks } from './think-tasks.ts';
 import { takeUpEvents, timeOutWaits } from './waits.ts';
@@ -76,12 +77,15 @@ export async function thinkRound(tx: Transaction, turn: Turn): Promise<RoundResu
     endLists,
   );
   await step(pick(({ kind }) => kind === 'child_ended').slice(0, bulkyMax), takeUpChildren);
+  // Where more may be due, it is not known what else there is of a process.
+  if (rows.length < rowsMax) await skipChains(round, rows);
   crashPoint('engine_decided');
   turn.hints.push(...(await act(tx, acts)));
 
   // A process that was to be retried, and then was not, goes on before it stops: else it would do so afterwards.
   if (of('retry').length > 0) await retryAsked(round, of('retry'));
-  if (of('cancel').length > 0) await cancelAsked(round, of('cancel'));
+  const cancels = of('cancel').filter((row) => !isRevoked(row, of('retry')));
+  if (cancels.length > 0) await cancelAsked(round, cancels);
   if (of('deadline').length > 0) await passDeadlines(round, of('deadline'));
   if (of('cleanup').length > 0) await cleanUp(round, of('cleanup'));
   if (of('finish').length > 0) await finishProcesses(round, of('finish'));
@@ -89,7 +93,8 @@ export async function thinkRound(tx: Transaction, turn: Turn): Promise<RoundResu
   const hasEnded = acts.ends.length + acts.expansions.length + acts.stoppedLists.length + wholes.length > 0;
   return {
     thought: postponed + thought,
-    mayFollow: hasEnded || thought < rows.length || rows.length === rowsMax,
+    // Locks of events are let go of first.
+    mayFollow: acts.waits.length < waitsMax && (hasEnded || thought < rows.length || rows.length === rowsMax),
   };
 }
 
@@ -106,6 +111,13 @@ function isLive(row: DueThought): row is TaskThought {
 
 function isDelayOf({ details, task }: TaskThought): boolean {
   return task.waits_for === 'time' && Boolean((details as { delayed?: true } | null)?.delayed);
+}
+
+/** It was to stop in an earlier life, which it had ended by then. Both come from its parent, in this order. */
+function isRevoked(cancel: DueThought, retries: DueThought[]): boolean {
+  return retries.some(
+    (retry) => retry.process_id === cancel.process_id && BigInt(retry.id) > BigInt(cancel.id),
+  );
 }
 
 /** One row of each task; an event before the time in which it had to come. */

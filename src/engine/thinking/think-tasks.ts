@@ -5,7 +5,7 @@ import { type Plan, planLimits } from '../../core/plan.ts';
 import type { TaskPlace } from '../../queue/processes/read-outputs.ts';
 import { type ProcessStanding, readFailed, readUnsuccessful } from '../../queue/processes/read-standing.ts';
 import { type InnerStart, startChildren } from './children.ts';
-import { bulkyMax, planOf, processOf, type Round, type TaskThought } from './context.ts';
+import { bulkyMax, planOf, processOf, type Round, type TaskThought, waitsMax } from './context.ts';
 import { type Decision, decideTask, isCancelled } from './decide-task.ts';
 import { Scopes } from './scopes.ts';
 import { ancestorsOf, type Thought, thoughtOf } from './thoughts.ts';
@@ -52,6 +52,9 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
   let others = performance.now() + turnMs;
   for (const each of all) {
     const { row, process, thought } = each;
+    // Not decided in vain: there is no room for what it most likely comes to.
+    if (thought.process && starts.length >= bulkyMax) continue;
+    if (thought.event && waits.length >= waitsMax) continue;
     if (performance.now() > others) {
       // What has taken long goes on in the next turn, and lets go of its locks meanwhile.
       if (performance.now() > turn.endsAt) break;
@@ -78,9 +81,9 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
     if (isFailure && process.fail_fast && !isItem && !thought.planned.continue_on_error)
       stopping.add(process.id);
     if (decision.kind === 'start') {
-      if (starts.length < bulkyMax) starts.push({ ...decision, row, process });
+      starts.push({ ...decision, row, process });
     } else if (decision.kind === 'await') {
-      if (waits.length < bulkyMax) waits.push({ ...decision, row });
+      waits.push({ ...decision, row });
     } else if (decision.kind === 'expand') {
       itemsLeft -= decision.items.length;
       if (itemsLeft >= 0) note(round, row, thought, decision);

@@ -31,6 +31,8 @@ interface Known {
   ordinals: Map<string, number>;
   thoughts: Map<number, Thought | null>;
   ancestors: Ancestors | null;
+  /** By ordinal: the one task that needs it; null where several do. */
+  dependents: Map<number, number | null> | null;
   output: { template: ValueTemplate; asks: Asked[] } | null;
 }
 
@@ -54,6 +56,17 @@ export function ancestorsOf(plan: Plan): Ancestors {
   return known.ancestors;
 }
 
+/** The task that needs it, if one alone does. */
+export function onlyDependentOf(plan: Plan, ordinal: number): number | null {
+  const known = know(plan);
+  if (known.dependents === null) {
+    known.dependents = new Map();
+    for (const [index, { needs }] of plan.tasks.entries())
+      for (const need of needs) known.dependents.set(need, known.dependents.has(need) ? null : index + 1);
+  }
+  return known.dependents.get(ordinal) ?? null;
+}
+
 export function outputOf(plan: Plan): { template: ValueTemplate; asks: Asked[] } | null {
   const known = know(plan);
   if (known.output === null && plan.output !== undefined) {
@@ -70,6 +83,7 @@ function know(plan: Plan): Known {
     ordinals: new Map(plan.tasks.map(({ name }, index) => [name, index + 1])),
     thoughts: new Map(),
     ancestors: null,
+    dependents: null,
     output: null,
   };
   knownOf.set(plan, known);

@@ -11,7 +11,7 @@ import {
   takeEvents,
   tryLockEvents,
 } from '../../queue/processes/event-waits.ts';
-import type { Round, TaskThought } from './context.ts';
+import { bulkyMax, type Round, type TaskThought } from './context.ts';
 
 export interface EventWait extends EventName {
   row: TaskThought;
@@ -25,27 +25,41 @@ const lockedMs = 100;
 export async function awaitEvents({ tx, acts }: Round, waits: EventWait[]): Promise<void> {
   const locked = await tryLockEvents(tx, waits);
   crashPoint('engine_events_locked');
-  const free = waits.filter((wait) => locked.some((each) => isSame(each, wait)));
+  const ours = waits.filter((wait) => locked.some((each) => isSame(each, wait)));
+  // Of an earlier life: it was stopped while somebody sent its event, who may not have ended even now.
+  const left = await giveUpWaits(
+    tx,
+    ours.map(({ row }) => row.task_id),
+  );
+  const free = ours.filter(({ row }) => !left.locked.has(row.task_id));
   const kept = free.length > 0 ? await readKeptEvents(tx, free) : [];
   if (free.length > 0) crashPoint('engine_events_looked_for');
-  const taken = new Set<string>();
+  const taken = new Map<string, TaskThought>();
   for (const { row, name, key, timeoutMs } of free) {
     const { id, process_id: processId, task_id: taskId } = row;
-    acts.done.push(id);
     const event = kept.find((each) => isSame(each, { name, key }) && !taken.has(each.id));
     if (event) {
-      // Before the ends of others, of which one may stop the process: the event is taken.
-      taken.add(event.id);
-      acts.ends.unshift({ taskId, processId, state: 'completed', output: event.payload });
+      // Each may have a megabyte: the rest in the next round.
+      if (taken.size === bulkyMax) continue;
+      taken.set(event.id, row);
       continue;
     }
+    acts.done.push(id);
     acts.parks.push({ taskId, waitsFor: 'event' });
     acts.waits.push({ taskId, processId, name, key });
     if (timeoutMs !== null) acts.posts.push({ processId, taskId, kind: 'timer', delayMs: timeoutMs });
   }
   if (taken.size > 0) {
-    await takeEvents(tx, [...taken]);
+    const payloads = await takeEvents(tx, [...taken.keys()]);
     crashPoint('engine_events_taken');
+    // Before the ends of others, of which one may stop the process: the event is taken.
+    for (const [eventId, { id, process_id: processId, task_id: taskId }] of taken) {
+      const payload = payloads.get(eventId);
+      // It was pruned just now: the next round looks for another.
+      if (payload === undefined) continue;
+      acts.done.push(id);
+      acts.ends.unshift({ taskId, processId, state: 'completed', output: payload });
+    }
   }
   await putOff(
     { tx, acts },
@@ -79,12 +93,16 @@ export async function timeOutWaits({ tx, acts }: Round, rows: TaskThought[]): Pr
 
 /** Their events have come. */
 export async function takeUpEvents({ tx, acts }: Round, rows: TaskThought[]): Promise<void> {
-  const payloads = await readPayloads(tx, rows.map(eventIdOf));
+  const payloads = await readPayloads(
+    tx,
+    rows.map((row) => ({ taskId: row.task_id, eventId: eventIdOf(row) })),
+  );
   crashPoint('engine_payloads_read');
-  for (const row of rows) {
-    const { id, process_id: processId, task_id: taskId } = row;
+  for (const { id, process_id: processId, task_id: taskId } of rows) {
     acts.done.push(id);
-    acts.ends.push({ taskId, processId, state: 'completed', output: payloads.get(eventIdOf(row)) ?? null });
+    const payload = payloads.get(taskId);
+    // Before the ends of others, too: whoever was stopped would wait for it in vain when it is retried.
+    if (payload !== undefined) acts.ends.unshift({ taskId, processId, state: 'completed', output: payload });
   }
 }
 

@@ -23,7 +23,8 @@ export async function pruneEvents(
     const { rows } = await db.pool.query<{ at: string; id: string; deleted: number }>(
       `with old as materialized (
          select id, created_at from skipjack.events
-         where created_at < clock_timestamp() - $3 * interval '1 millisecond'
+         -- By a time that stands still: the index is read no further.
+         where created_at < now() - $3 * interval '1 millisecond'
            and (created_at, id) > ($1::timestamptz, $2::uuid)
          order by created_at, id
          limit ${batchRows}

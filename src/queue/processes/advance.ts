@@ -78,6 +78,7 @@ export const advanceWithEngine = `, moved as materialized (
     select process_id, item_of, max(ordinal) as last from turns group by process_id, item_of
   ) as taken on taken.process_id = lists.process_id and taken.item_of = lists.ordinal
   where list.process_id = lists.process_id and list.ordinal = lists.ordinal
+    and list.process_id = any (array(select process_id from lists))
 ), waiting as materialized (
   select task.ctid as place, met.needs, met.skipped
   from met
@@ -95,7 +96,9 @@ export const advanceWithEngine = `, moved as materialized (
     thinks = task.thinks or waiting.skipped,
     state = case when task.unmet = waiting.needs then 'active' else 'pending' end,
     waits_for = case when task.unmet = waiting.needs and (task.thinks or waiting.skipped) then 'engine' end
-  from waiting
+  -- As arrays: whatever Postgres believes of the tables, of these it takes it that they are short. So it goes by places.
+  from unnest(array(select place from waiting), array(select needs from waiting), array(select skipped from waiting))
+    as waiting (place, needs, skipped)
   where task.ctid = waiting.place
   returning task.id, task.process_id, task.queue, task.priority, task.timeout_ms, task.claim_no, task.state, task.waits_for
 ), queued as (
@@ -121,6 +124,7 @@ export const advanceWithEngine = `, moved as materialized (
   from standing
   cross join clock
   where process.id = standing.process_id and standing.ended > 0
+    and process.id = any (array(select process_id from standing))
 ), posted as (
   insert into skipjack.engine_items (process_id, task_id, kind, available_at)
   select thought.process_id, thought.task_id, thought.kind, clock.at
@@ -141,7 +145,9 @@ export const advanceWithEngine = `, moved as materialized (
     from standing
     where ended > 0 and left_over > 0 and cleans_up and (state in ('failing', 'cancelling') or fails)
       and not exists (
-        select from skipjack.engine_items as known where known.process_id = standing.process_id and known.kind = 'cleanup')
+        -- With an offset it is looked for by the process, and not in a join with all that lies there.
+        select from skipjack.engine_items as known
+        where known.process_id = standing.process_id and known.kind = 'cleanup' offset 0)
   ) as thought
   cross join clock
   returning process_id

@@ -81,7 +81,7 @@ async function isAwaited(tx: Transaction, id: string): Promise<boolean> {
      ) and not exists (
        select from skipjack.processes as later
        where later.parent_process_id = child.parent_process_id and later.parent_task_id = child.parent_task_id
-         and not later.detached and later.id > child.id
+         and not later.detached and (later.created_at, later.id) > (child.created_at, child.id)
      ) as awaited
      from skipjack.processes as child where child.id = $1`,
     [id],

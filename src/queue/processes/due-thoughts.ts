@@ -18,7 +18,9 @@ export interface DueProcess {
 
 /** Rows looked at for candidates; a process may have many. */
 const rowsMax = 500;
-const processesMax = 20;
+const processesMax = 50;
+/** Each has a plan, which may be large. */
+const definitionsMax = 20;
 
 /** `passOver`: processes that were found locked a moment ago. Without any that is due: when the next one is. */
 export async function findDueProcesses(
@@ -50,7 +52,14 @@ export async function findDueProcesses(
        ) end::float8 as next_due_ms`,
     [passOver],
   );
-  return { due: rows[0]?.due ?? [], nextDueMs: rows[0]?.next_due_ms ?? null };
+  const due = rows[0]?.due ?? [];
+  const definitions = new Set(
+    [...new Set(due.map((process) => process.definition_id))].slice(0, definitionsMax),
+  );
+  return {
+    due: due.filter((process) => definitions.has(process.definition_id)),
+    nextDueMs: rows[0]?.next_due_ms ?? null,
+  };
 }
 
 /** Those of them that nobody holds, locked. */
@@ -117,9 +126,12 @@ export async function holdThoughts(tx: Transaction, processIds: string[]): Promi
   return rowCount ?? 0;
 }
 
-/** Rows that were thought about. */
-export async function dropThoughts(tx: Transaction, ids: string[]): Promise<void> {
-  await tx.query('delete from skipjack.engine_items where id = any ($1::bigint[])', [ids]);
+/** Rows that were thought about. Answers how many of them were there. */
+export async function dropThoughts(tx: Transaction, ids: string[]): Promise<number> {
+  const { rowCount } = await tx.query('delete from skipjack.engine_items where id = any ($1::bigint[])', [
+    ids,
+  ]);
+  return rowCount ?? 0;
 }
 
 /** Rows that cannot be thought about just now. */

@@ -11,6 +11,7 @@ import type { Json } from '../../core/json.ts';
 import type { Parking, TaskError } from '../../core/task.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import type { Hint } from '../../database/hints.ts';
+import { type Awaiting, awaitingOf } from '../parking.ts';
 import { settleLocked, toSettled } from '../settle.ts';
 import { announceSettled, type Settled } from '../settled.ts';
 import { recordEvent } from './events.ts';
@@ -25,7 +26,7 @@ export type EndByNameResult =
   /** Its needs have not ended; none: it is an item whose turn has not come. */
   | { kind: 'pending'; taskId: string; needs: string[] }
   /** It is parked: what it waits for ends it, or makes it ready. */
-  | { kind: 'waiting'; taskId: string; waitsFor: Parking }
+  | { kind: 'waiting'; taskId: string; waitsFor: Parking; awaiting: Awaiting | null }
   | { kind: 'no_such_task'; names: string[] }
   | { kind: 'not_found' };
 
@@ -64,7 +65,9 @@ export async function endTaskByName(
     if (task.state === 'pending')
       return { kind: 'pending', taskId, needs: await unmetNeeds(tx, processId, task) };
     if (task.state !== 'active') return { kind: 'already_settled', taskId, state: task.state };
-    if (task.waits_for !== null) return { kind: 'waiting', taskId, waitsFor: task.waits_for };
+    if (task.waits_for !== null) {
+      return { kind: 'waiting', taskId, waitsFor: task.waits_for, awaiting: await readAwaiting(tx, taskId) };
+    }
 
     const claimed = await claimFor(tx, taskId, worker);
     crashPoint('named_claimed');
@@ -148,6 +151,14 @@ async function claimFor(
     worker: held.rows[0]?.worker ?? '',
     leaseExpiresAt: held.rows[0]?.lease_expires_at.toISOString() ?? '',
   };
+}
+
+async function readAwaiting(tx: Transaction, taskId: string): Promise<Awaiting | null> {
+  const { rows } = await tx.query<{ awaiting: Awaiting | null }>(
+    `select ${awaitingOf('task')} as awaiting from skipjack.tasks as task where task.id = $1`,
+    [taskId],
+  );
+  return rows[0]?.awaiting ?? null;
 }
 
 /** Names of needs that have not ended, for the sentence that says what it waits for. */

@@ -28,15 +28,15 @@ export async function tryLockEvents(tx: Transaction, events: EventName[]): Promi
 export async function readKeptEvents(
   tx: Transaction,
   events: EventName[],
-): Promise<(EventName & { id: string; payload: Json })[]> {
+): Promise<(EventName & { id: string })[]> {
   // Each task takes one, so that no more are wanted of a name than it is named.
-  const { rows } = await tx.query<EventName & { id: string; payload: Json }>(
-    `select event.id, event.name, event.key, event.payload
+  const { rows } = await tx.query<EventName & { id: string }>(
+    `select event.id, event.name, event.key
      from (
        select name, key, count(*) as wanted from unnest($1::text[], $2::text[]) as event (name, key) group by name, key
      ) as asked
      cross join lateral (
-       select id, name, key, payload from skipjack.events
+       select id, name, key from skipjack.events
        where name = asked.name and key = asked.key and taken_at is null
        order by id
        limit asked.wanted
@@ -47,21 +47,23 @@ export async function readKeptEvents(
   return rows;
 }
 
-export async function takeEvents(tx: Transaction, ids: string[]): Promise<void> {
-  await tx.query('update skipjack.events set taken_at = clock_timestamp() where id = any ($1::uuid[])', [
-    ids,
-  ]);
+/** Answers their payloads by their ids. */
+export async function takeEvents(tx: Transaction, ids: string[]): Promise<Map<string, Json>> {
+  const { rows } = await tx.query<{ id: string; payload: Json }>(
+    'update skipjack.events set taken_at = clock_timestamp() where id = any ($1::uuid[]) returning id, payload',
+    [ids],
+  );
+  return new Map(rows.map(({ id, payload }) => [id, payload]));
 }
 
+/** Of none of them a wait is left from an earlier life: see `giveUpWaits`. */
 export async function waitForEvents(
   tx: Transaction,
   waits: (EventName & { taskId: string; processId: string })[],
 ): Promise<void> {
   await tx.query(
     `insert into skipjack.event_waits (task_id, process_id, name, key)
-     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
-     -- One may be left from an earlier life: it was stopped while it was being sent its event.
-     on conflict (task_id) do update set name = excluded.name, key = excluded.key`,
+     select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])`,
     [waits.map(({ taskId }) => taskId), waits.map(({ processId }) => processId), ...columnsOf(waits)],
   );
 }
@@ -91,12 +93,27 @@ export async function giveUpWaits(
   return { givenUp: toSet(rows), locked: toSet(left.rows) };
 }
 
-export async function readPayloads(tx: Transaction, eventIds: string[]): Promise<Map<string, Json>> {
-  const { rows } = await tx.query<{ id: string; payload: Json }>(
-    'select id, payload from skipjack.events where id = any ($1::uuid[])',
-    [eventIds],
+/**
+ * By the ids of the tasks. Not there for one that waits for another event by now: it was sent in an earlier life, by a
+ * transaction that took so long. Who is sent the right one waits no more.
+ */
+export async function readPayloads(
+  tx: Transaction,
+  sent: { taskId: string; eventId: string }[],
+): Promise<Map<string, Json>> {
+  const { rows } = await tx.query<{ task_id: string; payload: Json }>(
+    `select sent.task_id, event.payload
+     from unnest($1::uuid[], $2::uuid[]) as sent (task_id, event_id)
+     left join lateral (
+       select name, key, payload from skipjack.events where id = sent.event_id limit 1
+     ) as event on true
+     left join lateral (
+       select name, key from skipjack.event_waits where task_id = sent.task_id limit 1
+     ) as wait on true
+     where wait.name is null or (wait.name = event.name and wait.key = event.key)`,
+    [sent.map(({ taskId }) => taskId), sent.map(({ eventId }) => eventId)],
   );
-  return new Map(rows.map((row) => [row.id, row.payload]));
+  return new Map(rows.map((row) => [row.task_id, row.payload]));
 }
 
 function columnsOf(events: EventName[]): [string[], string[]] {

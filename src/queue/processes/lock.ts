@@ -57,7 +57,12 @@ export async function lockItems(tx: Transaction, processIds: string[]): Promise<
   await tx.query(
     `select
      from (
-       select id from skipjack.tasks where process_id = any ($1::uuid[]) and state = 'active' order by id
+       select task.id
+       from unnest($1::uuid[]) as wanted (id)
+       cross join lateral (
+         select id from skipjack.tasks where process_id = wanted.id and state = 'active' offset 0
+       ) as task
+       order by task.id
      ) as task
      cross join lateral (select from skipjack.queue_items where task_id = task.id limit 1 for update) as item`,
     [processIds],

@@ -15,8 +15,8 @@ export interface Child {
   /** Of a failed one: its own, else that of the task that failed first, by `task`. */
   error: TaskError | null;
   task: string | null;
-  /** Its task is an item of a list of which too many have failed: the others were stopped. */
-  is_given_up: boolean;
+  /** Its task is an item: how many more of the list may fail. Below 0 too many have, and the others were stopped. */
+  failures_left: number | null;
 }
 
 /** They have ended, so nothing of them moves. `bytesMax`: of an output that is handed up. */
@@ -25,11 +25,11 @@ export async function readChildren(tx: Transaction, ids: string[], bytesMax: num
   const { rows } = await tx.query<Child>(
     `select child.id, child.parent_task_id, child.name as definition, child.state,
        coalesce(result.error, failed.error) as error, case when result.error is null then failed.name end as task,
-       coalesce((
-         select list.failed > list.failures_max
+       (
+         select list.failures_max - list.failed
          from skipjack.tasks as item
          join skipjack.item_lists as list on list.process_id = item.process_id and list.ordinal = item.item_of
-         where item.id = child.parent_task_id), false) as is_given_up,
+         where item.id = child.parent_task_id) as failures_left,
        coalesce(sized.bytes > ${bytes}, false) as is_large,
        case when sized.bytes <= ${bytes} then coalesce(result.output, (
          select jsonb_object_agg(name, output) from skipjack.tasks
@@ -66,9 +66,14 @@ export async function readFailedChildren(
     `select wanted.task_id, child.id
      from unnest($1::uuid[], $2::uuid[]) as wanted (process_id, task_id)
      cross join lateral (
-       select id, state from skipjack.processes
-       where parent_process_id = wanted.process_id and parent_task_id = wanted.task_id and not detached
-       order by id desc limit 1
+       select id, state
+       from (
+         select id, state, created_at from skipjack.processes
+         where parent_process_id = wanted.process_id and parent_task_id = wanted.task_id and not detached
+         -- Else it may be looked for among all processes, from the last one on.
+         offset 0
+       ) as own
+       order by created_at desc, id desc limit 1
      ) as child
      where child.state = 'failed' and not exists (
        select from skipjack.process_results as result

@@ -57,9 +57,13 @@ export async function readUnsuccessful(tx: Transaction, places: TaskPlace[]): Pr
 export async function readFailed(tx: Transaction, processIds: string[]): Promise<TaskPlace[]> {
   if (processIds.length === 0) return [];
   const { rows } = await tx.query<{ process_id: string; ordinal: number }>(
-    `select distinct process_id, coalesce(item_of, ordinal) as ordinal
-     from skipjack.tasks
-     where process_id = any ($1::uuid[]) and state = 'failed' and not continue_on_error`,
+    `select distinct task.process_id, coalesce(task.item_of, task.ordinal) as ordinal
+     from unnest($1::uuid[]) as wanted (id)
+     cross join lateral (
+       select * from skipjack.tasks
+       where process_id = wanted.id and state = 'failed' and not continue_on_error
+       offset 0
+     ) as task`,
     [processIds],
   );
   return rows.map((row) => [row.process_id, row.ordinal]);
@@ -91,10 +95,13 @@ export async function readLiveTasks(tx: Transaction, processIds: string[]): Prom
   const { rows } = await tx.query<LiveTask>(
     `select task.process_id, task.id, task.ordinal, task.item_of, task.state,
        case process.state when 'cancelling' then task.runs_on_cancel else task.runs_on_failure end as spared
-     from skipjack.processes as process
-     join skipjack.tasks as task on task.process_id = process.id
-     where process.id = any ($1::uuid[]) and process.state in ('failing', 'cancelling')
-       and task.state in ('pending', 'active')`,
+     from unnest($1::uuid[]) as wanted (id)
+     cross join lateral (
+       select state from skipjack.processes where id = wanted.id and state in ('failing', 'cancelling') limit 1
+     ) as process
+     cross join lateral (
+       select * from skipjack.tasks where process_id = wanted.id and state in ('pending', 'active') offset 0
+     ) as task`,
     [processIds],
   );
   return rows;

@@ -78,9 +78,8 @@ export async function changeInputs(tx: Transaction, changes: InputChanges): Prom
     `with closed as (
        update skipjack.compatibility set compatible_from = 13 where compatible_from < 13
      )
-     update skipjack.tasks as task set input = given.value
-     from jsonb_each($1::jsonb) as given (id, value)
-     where task.id = given.id::uuid`,
+     update skipjack.tasks as task set input = $1::jsonb -> task.id::text
+     where task.id = any (array(select id::uuid from jsonb_object_keys($1::jsonb) as given (id)))`,
     [JSON.stringify(Object.fromEntries(changes))],
   );
 }

@@ -108,7 +108,8 @@ async function readTies(tx: Transaction, id: string): Promise<Ties> {
        from skipjack.processes where id = $1
        union all
        select parent.id, case when not parent.detached then parent.parent_process_id end, chain.height + 1
-       from chain join skipjack.processes as parent on parent.id = chain.parent_id
+       from chain
+       cross join lateral (select * from skipjack.processes where id = chain.parent_id limit 1) as parent
      )
      select (select id from chain order by height desc limit 1) as root_id,
        exists (

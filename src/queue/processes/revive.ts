@@ -50,7 +50,8 @@ const childrenSql = `children as materialized (
            where result.process_id = child.id and result.failure_process_id is not null) as goes_on
        from skipjack.processes as child
        where child.parent_process_id = $1 and not child.detached
-       order by child.parent_task_id, child.id desc
+       -- Ids are made by engines, whose clocks may differ.
+       order by child.parent_task_id, child.created_at desc, child.id desc
      )`;
 
 /** The record of a life that is over; its attempts stay. */

@@ -65,8 +65,11 @@ async function stopWhole(tx: Transaction, ids: string[], withEngine: boolean): P
   await lockItems(tx, ids);
   crashPoint('stop_items_locked');
   if (!withEngine) {
-    const live = `select id, process_id, state, waits_for from skipjack.tasks
-       where process_id = any ($1::uuid[]) and state in ('pending', 'active')`;
+    const live = `select task.id, task.process_id, task.state, task.waits_for
+       from unnest($1::uuid[]) as wanted (id)
+       cross join lateral (
+         select * from skipjack.tasks where process_id = wanted.id and state in ('pending', 'active') offset 0
+       ) as task`;
     return stop(tx, live, [ids], false);
   }
   return stop(
@@ -287,7 +290,8 @@ const tellEngine = `, counted_items as (
          left join counted on counted.process_id = process.id
          where process.cleans_up and process.state in ('failing', 'cancelling') and process.unfinished > coalesce(counted.ended, 0)
            and not exists (
-             select from skipjack.engine_items as known where known.process_id = process.id and known.kind = 'cleanup')
+             select from skipjack.engine_items as known
+             where known.process_id = process.id and known.kind = 'cleanup' offset 0)
        ) as thought
        cross join clock
        returning process_id

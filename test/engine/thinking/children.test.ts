@@ -51,6 +51,32 @@ describe('a task that starts a process', () => {
     expect(await endOf(database, id, 'a')).toMatchObject({ output: { y: 2 } });
   });
 
+  test('of whose items one may fail fails with the second: others that are cancelled with it have not failed', async ({
+    database,
+  }) => {
+    await publishPlan(database, { x: {} }, pay);
+    const id = await startPlan(
+      database,
+      {
+        a: {
+          each: [1, 2, 3, 4],
+          max_failures: 1,
+          process: { definition: 'pay', input: { amount: '${{ item }}' } },
+        },
+      },
+      {},
+      null,
+    );
+    await thinkUntilQuiet(database.queue);
+    // All of them at once, before an engine hears of any.
+    for (const child of await childrenOf(database, id)) await cancelProcess(database.db, child.id);
+    await thinkUntilQuiet(database.queue);
+    const { a, ...items } = await standOf(database, id);
+    expect(a).toBe('failed');
+    expect(Object.values(items).sort()).toEqual(['cancelled', 'cancelled', 'failed', 'failed']);
+    expect(await endOf(database, id, 'a')).toMatchObject({ error: { details: { failed: 2 } } });
+  });
+
   test('fails with it', async ({ database }) => {
     await publishPlan(database, { x: {} }, pay);
     const id = await startPlan(database, graph, {}, { amount: 2 });
@@ -122,6 +148,44 @@ describe('a task that starts a process', () => {
       `select distinct error ->> 'code' as code from skipjack.tasks order by 1`,
     );
     expect(errors.map(({ code }) => code)).toEqual(['process_failed', 'too_deep']);
+  });
+
+  test('starts none where fifty thousand lie beneath the process at the top, at any depth', async ({
+    database,
+  }) => {
+    // Processes that have no tasks, and that no task has started.
+    database.skipAudit();
+    await publishPlan(database, { x: {} }, { name: 'leaf' });
+    const items = Array.from({ length: 200 }, (_, index) => index);
+    await publishPlan(
+      database,
+      { leaves: { each: items, max_failures: 200, process: { definition: 'leaf', detached: true } } },
+      { name: 'inner' },
+    );
+    const id = await startPlan(database, { a: { process: { definition: 'inner' } } });
+    const insertBeneath = (parent: string, count: number) =>
+      database.sql<{ id: string }>(
+        `insert into skipjack.processes (id, definition_id, name, fail_fast, tasks, unfinished, state, created_at,
+           finished_at, parent_process_id, depth)
+         select gen_random_uuid(), definition_id, name, fail_fast, tasks, 0, 'completed', now(), now(), id, depth + 1
+         from skipjack.processes, generate_series(1, $2) where id = $1
+         returning id`,
+        [parent, count],
+      );
+    const [other] = await insertBeneath(id, 20_000);
+    await insertBeneath(other?.id ?? '', 29_990);
+    await thinkUntilQuiet(database.queue);
+    const child = (await childrenOf(database, id)).find(({ name }) => name === 'inner');
+    const [found] = await database.sql<{ started: number; refused: number; code: string }>(
+      `select count(*) filter (where state = 'completed')::integer as started,
+         count(*) filter (where state = 'failed')::integer as refused, min(error ->> 'code') as code
+       from skipjack.tasks where process_id = $1 and item_of is not null`,
+      [child?.id],
+    );
+    expect(found).toMatchObject({ code: 'too_many_processes' });
+    // What an engine starts before it first counts.
+    expect(found?.started).toBeLessThanOrEqual(100);
+    expect(found?.refused).toBeGreaterThanOrEqual(100);
   });
 
   test('starts one for every item', async ({ database }) => {

@@ -109,11 +109,59 @@ describe('a task with a condition', () => {
   });
 });
 
-test('a deep chain of skips ends in few turns', async ({ database }) => {
+test('a chain of skips is thought about once, up to where something is to be decided', async ({
+  database,
+}) => {
+  const links = Array.from({ length: 50 }, (_, index) => [`link ${index}`, { needs: [`link ${index - 1}`] }]);
+  const id = await startPlan(database, {
+    ...Object.fromEntries(links),
+    'link 0': { if: 'false' },
+    last: { needs: ['link 49'], if: 'always()' },
+    behind: { needs: ['last'] },
+    // Of two that need the same one each has its own turn.
+    left: { needs: ['behind'] },
+    right: { needs: ['behind'] },
+  });
+  // The first link with all that follow it, and the last.
+  expect(await thinkUntilQuiet(database.queue)).toBe(2);
+  const standing = await standOf(database, id);
+  for (const [name] of links) expect(standing[String(name)]).toBe('skipped');
+  expect(standing).toMatchObject({ last: 'ready', behind: 'pending', left: 'pending', right: 'pending' });
+  expect(await inboxOf(database, id)).toEqual([]);
+  for (const name of ['last', 'behind', 'left', 'right']) await run(database, id, name);
+  expect(await stateOf(database, id)).toBe('completed');
+});
+
+test('a chain is skipped no further than it waits', async ({ database }) => {
+  const id = await startPlan(database, {
+    a: { if: 'false' },
+    b: { needs: ['a'] },
+    other: {},
+    both: { needs: ['b', 'other'] },
+    end: { needs: ['both'] },
+  });
+  await thinkUntilQuiet(database.queue);
+  expect(await standOf(database, id)).toEqual({
+    a: 'skipped',
+    b: 'skipped',
+    other: 'ready',
+    both: 'pending',
+    end: 'pending',
+  });
+  await run(database, id, 'other');
+  await thinkUntilQuiet(database.queue);
+  expect(await stateOf(database, id)).toBe('completed');
+  expect(await standOf(database, id)).toMatchObject({ both: 'skipped', end: 'skipped' });
+});
+
+test('a deep chain of skips that are decided one by one ends in few turns', async ({ database }) => {
   const length = 250;
   const names = Array.from({ length }, (_, index) => `t${index}`);
   const graph = Object.fromEntries(
-    names.map((name, index) => [name, index === 0 ? { if: 'false' } : { needs: [names[index - 1] ?? ''] }]),
+    names.map((name, index) => [
+      name,
+      index === 0 ? { if: 'false' } : { needs: [names[index - 1] ?? ''], if: 'success()' },
+    ]),
   );
   const id = await startPlan(database, graph);
   expect(await thinkUntilQuiet(database.queue)).toBe(length);

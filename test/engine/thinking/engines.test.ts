@@ -91,6 +91,16 @@ describe('engines', () => {
     expect(await standOf(database, held)).toEqual({ a: 'ready' });
   });
 
+  test('take fifty processes at a time, of no more than twenty definitions', async ({ database }) => {
+    const start = (name: string) => startPlan(database, { a: { if: 'false' } }, { name });
+    for (let count = 0; count < 60; count += 1) await start('same');
+    expect((await thinkOnce(database.queue)).thought).toBe(50);
+    expect((await thinkOnce(database.queue)).thought).toBe(10);
+    for (let count = 0; count < 25; count += 1) await start(`definition ${count}`);
+    expect((await thinkOnce(database.queue)).thought).toBe(20);
+    expect((await thinkOnce(database.queue)).thought).toBe(5);
+  });
+
   test('begin anew where one died, whatever it had been doing', async ({ database }) => {
     await publishPlan(database, { x: {} }, { name: 'child' });
     await publishPlan(database, { x: {} }, { name: 'clean' });

@@ -5,7 +5,7 @@ import { cancelProcess } from '../../../src/queue/processes/cancel.ts';
 import { retryProcess } from '../../../src/queue/processes/retry.ts';
 import { stopAfter } from '../../queue/processes/support/race.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
-import { run, stateOf } from '../../support/processes.ts';
+import { claimNamed, run, settlementOf, stateOf } from '../../support/processes.ts';
 import { childrenOf, endOf, inboxOf, passTime, publishPlan, standOf, startPlan } from './support/plans.ts';
 
 async function lastChildOf(database: TestDatabase, processId: string): Promise<string> {
@@ -120,6 +120,48 @@ test('makes the items of a clean-up anew', async ({ database }) => {
   for (const name of ['b[0]', 'b[1]']) await run(database, id, name);
   await thinkUntilQuiet(database.queue);
   expect(await stateOf(database, id)).toBe('completed');
+});
+
+test('skips what needs a task that was skipped while the process stopped', async ({ database }) => {
+  const id = await startPlan(database, {
+    a: {},
+    b: {},
+    tidy: { needs: ['b'], if: 'always() && tasks.b.output == true' },
+    x: { needs: ['tidy'] },
+    y: { needs: ['a', 'tidy'] },
+    z: { needs: ['b'] },
+  });
+  const b = await claimNamed(database, id, 'b');
+  await run(database, id, 'a', 'fails');
+  // It was told to stop, and had completed.
+  await database.queue.settle(settlementOf(b, { kind: 'completed', output: false }));
+  await thinkUntilQuiet(database.queue);
+  expect(await standOf(database, id)).toEqual({
+    a: 'failed',
+    b: 'completed',
+    tidy: 'skipped',
+    x: 'cancelled',
+    y: 'cancelled',
+    z: 'cancelled',
+  });
+  await retryProcess(database.db, id);
+  expect(await standOf(database, id)).toMatchObject({
+    a: 'ready',
+    x: 'waits for engine',
+    y: 'pending',
+    z: 'ready',
+  });
+  await thinkUntilQuiet(database.queue);
+  await run(database, id, 'a');
+  await thinkUntilQuiet(database.queue);
+  expect(await standOf(database, id)).toEqual({
+    a: 'completed',
+    b: 'completed',
+    tidy: 'skipped',
+    x: 'skipped',
+    y: 'skipped',
+    z: 'ready',
+  });
 });
 
 test('of what was too late has its time anew', async ({ database }) => {

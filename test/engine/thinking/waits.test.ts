@@ -1,7 +1,8 @@
 /** Tasks that wait for a time, or for an event. */
+import type pg from 'pg';
 import { describe, expect } from 'vitest';
 import { thinkUntilQuiet } from '../../../src/engine/thinking/think-once.ts';
-import { test } from '../../support/database.ts';
+import { type TestDatabase, test } from '../../support/database.ts';
 import { run, stateOf } from '../../support/processes.ts';
 import { endOf, inboxOf, passTime, standOf, startPlan } from './support/plans.ts';
 
@@ -136,6 +137,35 @@ describe('a task that waits for an event', () => {
     await run(database, other, 'b');
   });
 
+  test('is one of very many that begin to wait at once, and are not looked at again and again', async ({
+    database,
+  }) => {
+    const lines = countStatements(database.db, 'pg_try_advisory_xact_lock');
+    const items = Array.from({ length: 1_000 }, (_, index) => index);
+    const id = await startPlan(database, {
+      a: { each: items, wait_for: { event: 'paid', key: '${{ item }}', timeout_ms: 60_000 } },
+    });
+    await thinkUntilQuiet(database.queue);
+    expect(await database.sql('select from skipjack.event_waits')).toHaveLength(1_000);
+    // Two hundred and fifty in each transaction, unless its time is over before.
+    expect(lines.count).toBeLessThan(10);
+    expect(await standOf(database, id)).toMatchObject({ a: 'waits for items' });
+  });
+
+  test('takes its own of very many events that came before', async ({ database }) => {
+    const items = Array.from({ length: 120 }, (_, index) => index);
+    for (const key of items) await send(database, String(key), { amount: key });
+    const id = await startPlan(database, {
+      a: { each: items, wait_for: { event: 'paid', key: '${{ item }}' } },
+    });
+    await thinkUntilQuiet(database.queue);
+    expect(await endOf(database, id, 'a')).toMatchObject({
+      state: 'completed',
+      output: items.map((amount) => ({ amount })),
+    });
+    expect(await database.sql('select from skipjack.events where taken_at is null')).toEqual([]);
+  });
+
   test('has a name and a key that can be looked for', async ({ database }) => {
     const long = 'k'.repeat(201);
     const id = await startPlan(
@@ -151,3 +181,21 @@ describe('a task that waits for an event', () => {
     });
   });
 });
+
+/** How often a statement with this text goes by. */
+function countStatements({ pool }: TestDatabase['db'], text: string): { count: number } {
+  const counted = { count: 0 };
+  const known = new WeakSet<pg.ClientBase>();
+  pool.on('acquire', (client) => {
+    if (known.has(client)) return;
+    known.add(client);
+    const original = client.query.bind(client);
+    // biome-ignore lint/suspicious/noExplicitAny: counts what goes by and changes nothing.
+    client.query = ((...args: any[]) => {
+      if (String(args[0]).includes(text)) counted.count += 1;
+      // biome-ignore lint/suspicious/noExplicitAny: as above.
+      return (original as any)(...args);
+    }) as typeof client.query;
+  });
+  return counted;
+}

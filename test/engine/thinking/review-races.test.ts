@@ -1,0 +1,269 @@
+/** Moves that meet an engine between two of its statements, or lie in one inbox together. Races as in support/race.ts. */
+import { describe, expect } from 'vitest';
+import { giveUpOn } from '../../../src/engine/thinking/give-up.ts';
+import { thinkOnce, thinkUntilQuiet } from '../../../src/engine/thinking/think-once.ts';
+import { pruneEvents } from '../../../src/queue/events/prune.ts';
+import { cancelProcess } from '../../../src/queue/processes/cancel.ts';
+import { deleteProcess } from '../../../src/queue/processes/delete.ts';
+import { retryProcess } from '../../../src/queue/processes/retry.ts';
+import { place } from '../../queue/processes/support/by-hand.ts';
+import { stopAfter, untilWaitsFor } from '../../queue/processes/support/race.ts';
+import { type TestDatabase, test } from '../../support/database.ts';
+import { run, stateOf, taskIdOf } from '../../support/processes.ts';
+import { childrenOf, endOf, inboxOf, passTime, publishPlan, standOf, startPlan } from './support/plans.ts';
+
+async function startFamily(database: TestDatabase, whole = {}): Promise<{ id: string; childId: string }> {
+  await publishPlan(database, { x: {} }, { name: 'clean' });
+  await publishPlan(database, { x: {} }, { name: 'child', ...whole });
+  const id = await startPlan(database, { a: { process: { definition: 'child' } }, b: {} });
+  await thinkUntilQuiet(database.queue);
+  const [child] = await childrenOf(database, id);
+  return { id, childId: child?.id ?? '' };
+}
+
+describe('a process that is to be cancelled with the task that started it', () => {
+  test('when it has nothing left to do but to end, ends as cancelled', async ({ database }) => {
+    const { id, childId } = await startFamily(database, { output: 1 });
+    await run(database, childId, 'x');
+    await cancelProcess(database.db, id);
+    expect(await inboxOf(database, childId)).toEqual(['finish', 'cancel']);
+    await thinkUntilQuiet(database.queue);
+    expect(await stateOf(database, childId)).toBe('cancelled');
+    expect(await endOf(database, id, 'a')).toMatchObject({ state: 'cancelled' });
+    expect(await database.sql('select from skipjack.process_results')).toEqual([]);
+  });
+
+  test('when it has failed and has yet to end, starts nothing by its failure', async ({ database }) => {
+    const { id, childId } = await startFamily(database, { on_failure: { definition: 'clean' } });
+    await run(database, childId, 'x', 'fails');
+    await cancelProcess(database.db, id);
+    expect(await inboxOf(database, childId)).toEqual(['finish', 'cancel']);
+    await thinkUntilQuiet(database.queue);
+    expect(await stateOf(database, childId)).toBe('cancelled');
+    expect(await childrenOf(database, childId)).toEqual([]);
+  });
+
+  test('and had failed by then, goes on when it is retried', async ({ database }) => {
+    const { id, childId } = await startFamily(database);
+    await run(database, childId, 'x', 'fails');
+    expect(await thinkOnce(database.queue)).toMatchObject({ thought: 1 });
+    expect(await stateOf(database, childId)).toBe('failed');
+    await run(database, id, 'b', 'fails');
+    const holder = await database.connect();
+    await holder.query('begin');
+    await holder.query('select from skipjack.processes where id = $1 for no key update', [childId]);
+    await thinkOnce(database.queue, { passOver: [childId] });
+    expect(await stateOf(database, id)).toBe('failed');
+    expect((await retryProcess(database.db, id)).kind).toBe('retried');
+    expect(await inboxOf(database, childId)).toEqual(['cancel', 'retry']);
+    await holder.query('rollback');
+    await thinkUntilQuiet(database.queue);
+    expect(await stateOf(database, childId)).toBe('running');
+    expect(await standOf(database, id)).toEqual({ a: 'waits for process', b: 'ready' });
+  });
+});
+
+describe('a task that waits for another event than in its earlier life', () => {
+  const graph = {
+    a: { wait_for: { event: 'paid', key: '${{ string(random_int(1, 1000000000)) }}' } },
+    b: {},
+  };
+
+  /** It was stopped while somebody sent its event, who has not ended; then its process was retried. */
+  async function leaveWait(database: TestDatabase) {
+    const id = await startPlan(database, graph);
+    await thinkUntilQuiet(database.queue);
+    const [wait] = await database.sql<{ key: string }>('select key from skipjack.event_waits');
+    const key = wait?.key ?? '';
+    const sender = await database.connect();
+    await sender.query('begin');
+    await sender.query(`select skipjack.send_event('paid', $1, '"for the earlier life"')`, [key]);
+    await run(database, id, 'b', 'fails');
+    expect(await standOf(database, id)).toEqual({ a: 'cancelled', b: 'failed' });
+    expect((await retryProcess(database.db, id)).kind).toBe('retried');
+    return { id, key, sender };
+  }
+
+  test('misses nothing, if somebody sends the earlier event as it comes to wait', async ({ database }) => {
+    const { id, key, sender } = await leaveWait(database);
+    await sender.query('rollback');
+    const stopped = stopAfter(database, /insert into skipjack\.event_waits/);
+    const thinking = thinkOnce({ ...database.queue, db: stopped.db });
+    const pid = await stopped.reached;
+    const sent = sender.query(`select skipjack.send_event('paid', $1, '1')`, [key]);
+    await Promise.race([untilWaitsFor(database, pid), sent]);
+    stopped.go();
+    await Promise.all([thinking, sent]);
+    await thinkUntilQuiet(database.queue);
+    expect(await standOf(database, id)).toMatchObject({ a: 'waits for event' });
+    const waits = await database.sql<{ key: string }>('select key from skipjack.event_waits');
+    expect(waits).toEqual([{ key: expect.not.stringMatching(`^${key}$`) }]);
+  });
+
+  test('is put off while its earlier event is being sent, and holds nobody up', async ({ database }) => {
+    const { id, sender } = await leaveWait(database);
+    const other = await startPlan(database, { a: { if: 'true' } });
+    expect(await Promise.race([thinkOnce(database.queue), untilBlocked(database)])).toMatchObject({
+      thought: 2,
+    });
+    expect(await standOf(database, id)).toMatchObject({ a: 'waits for engine' });
+    expect(await standOf(database, other)).toEqual({ a: 'ready' });
+    await sender.query('commit');
+    await passTime(database);
+    await thinkUntilQuiet(database.queue);
+    expect(await standOf(database, id)).toMatchObject({ a: 'waits for event' });
+  });
+
+  test('does not complete with the earlier one, that was sent as it came to wait', async ({ database }) => {
+    const { id, sender } = await leaveWait(database);
+    const stopped = stopAfter(
+      database,
+      /from skipjack\.engine_items\s+where process_id = any \(\$1::uuid\[\]\) and available_at <=/,
+    );
+    const thinking = thinkOnce({ ...database.queue, db: stopped.db });
+    await stopped.reached;
+    await sender.query('commit');
+    stopped.go();
+    await thinking;
+    await thinkUntilQuiet(database.queue);
+    expect(await standOf(database, id)).toMatchObject({ a: 'waits for event' });
+    expect(await database.sql('select from skipjack.event_waits')).toHaveLength(1);
+  });
+});
+
+describe('of the processes that a task had started, the last by the clock of the database', () => {
+  /** One whose id is larger, and which was started an hour ago: by an engine whose clock is ahead. */
+  const placeEarlier = (database: TestDatabase, parent: { processId: string; taskId: string }) =>
+    place(database, { state: 'cancelled', tasks: { y: { state: 'cancelled' } }, parent });
+
+  test('is the one that goes on, at once or when its turn has come', async ({ database }) => {
+    const id = await place(database, {
+      state: 'failed',
+      tasks: {
+        a: {
+          state: 'failed',
+          thinks: true,
+          plan: { each: [1, 2], process: { definition: 'none' } },
+          items: { states: ['failed', 'failed'], concurrency: 1, thinks: true },
+        },
+      },
+    });
+    const childIds: string[] = [];
+    for (const item of ['a[0]', 'a[1]']) {
+      const parent = { processId: id, taskId: await taskIdOf(database, id, item) };
+      childIds.push(await place(database, { state: 'failed', tasks: { x: { state: 'failed' } }, parent }));
+      await placeEarlier(database, parent);
+    }
+    await database.sql('update skipjack.processes set created_at = now() where id = any ($1::uuid[])', [
+      childIds,
+    ]);
+    await retryProcess(database.db, id);
+    for (const childId of childIds) {
+      await thinkUntilQuiet(database.queue);
+      expect(await stateOf(database, childId)).toBe('running');
+      await run(database, childId, 'x');
+    }
+    await thinkUntilQuiet(database.queue);
+    expect(await stateOf(database, id)).toBe('completed');
+    expect(await childrenOf(database, id)).toHaveLength(4);
+  });
+
+  test('is not deleted before its outcome was taken', async ({ database }) => {
+    const { id, childId } = await startFamily(database);
+    await placeEarlier(database, { processId: id, taskId: await taskIdOf(database, id, 'a') });
+    await run(database, childId, 'x');
+    await thinkOnce(database.queue);
+    expect(await stateOf(database, childId)).toBe('completed');
+    expect(await deleteProcess(database.db, childId)).toEqual({ kind: 'not_taken', parentId: id });
+  });
+});
+
+test('an event that came counts, though another task fails in the same moment and all is retried', async ({
+  database,
+}) => {
+  const id = await startPlan(database, {
+    a: { wait_for: { event: 'paid' } },
+    b: {},
+    c: { needs: ['b'], if: 'input.nothing' },
+  });
+  await thinkUntilQuiet(database.queue);
+  await run(database, id, 'b');
+  await database.sql(`select skipjack.send_event('paid')`);
+  expect(await inboxOf(database, id)).toEqual(['think', 'event']);
+  await thinkUntilQuiet(database.queue);
+  expect(await stateOf(database, id)).toBe('failed');
+  await retryProcess(database.db, id);
+  expect(await standOf(database, id)).toEqual({ a: 'completed', b: 'completed', c: 'waits for engine' });
+  await thinkUntilQuiet(database.queue);
+});
+
+test('an event that is pruned as somebody comes to take it is not taken for one without a payload', async ({
+  database,
+}) => {
+  await database.sql(`select skipjack.send_event('paid', payload => '"old"')`);
+  const id = await startPlan(database, { a: { wait_for: { event: 'paid' } } });
+  const stopped = stopAfter(database, /from skipjack\.events\s+where name = asked\.name/);
+  const thinking = thinkOnce({ ...database.queue, db: stopped.db });
+  await stopped.reached;
+  expect(await pruneEvents(database.db, { retentionMs: -1_000 })).toBe(1);
+  stopped.go();
+  await thinking;
+  await thinkUntilQuiet(database.queue);
+  expect(await standOf(database, id)).toEqual({ a: 'waits for event' });
+});
+
+test('what was given up is not ended, if another engine could think about it meanwhile', async ({
+  database,
+}) => {
+  const id = await startPlan(database, { a: { sleep: { for: '1h' } } });
+  const [{ id: rowId } = { id: '' }] = await database.sql<{ id: string }>(
+    'update skipjack.engine_items set failures = 2 returning id::text',
+  );
+  const stopped = stopAfter(database, /set failures = least/);
+  const givingUp = giveUpOn(stopped.db, { rowId, plans: new Map(), error: new Error('x'), onError() {} });
+  await stopped.reached;
+  // It was put off for eight seconds, and this engine sleeps for longer.
+  await passTime(database);
+  await thinkUntilQuiet(database.queue);
+  expect(await standOf(database, id)).toEqual({ a: 'waits for time' });
+  stopped.go();
+  await givingUp;
+  expect(await standOf(database, id)).toEqual({ a: 'waits for time' });
+});
+
+test.for(['failing', 'cancelling'] as const)(
+  'clean-ups of a %s process fail, if nobody can think about when they are due',
+  async (state, { database }) => {
+    await database.sql(`create function skipjack.break_thinking() returns trigger language plpgsql as $$
+      begin
+        if old.kind = 'cleanup' and old.failures < 3 then raise exception 'broken' using errcode = 'XX000'; end if;
+        return old;
+      end $$`);
+    await database.sql(`create trigger break_thinking before delete on skipjack.engine_items
+      for each row execute function skipjack.break_thinking()`);
+    const id = await startPlan(database, { a: {}, b: { needs: ['a'], if: 'always()' }, c: { needs: ['b'] } });
+    if (state === 'failing') await run(database, id, 'a', 'fails');
+    else await cancelProcess(database.db, id);
+    expect(await stateOf(database, id)).toBe(state);
+    for (let time = 1; time <= 3; time += 1) {
+      await passTime(database);
+      await thinkUntilQuiet(database.queue);
+    }
+    expect(await endOf(database, id, 'b')).toMatchObject({ error: { code: 'engine_failed' } });
+    expect(await stateOf(database, id)).toBe(state === 'failing' ? 'failed' : 'cancelled');
+  },
+);
+
+async function untilBlocked(database: TestDatabase): Promise<string> {
+  const [{ pid } = { pid: 0 }] = await database.sql<{ pid: number }>('select pg_backend_pid() as pid');
+  for (const until = performance.now() + 20_000; performance.now() < until; ) {
+    const [row] = await database.sql<{ waits: boolean }>(
+      `select exists (select from pg_stat_activity where datname = current_database() and pid <> $1
+         and cardinality(pg_blocking_pids(pid)) > 0) as waits`,
+      [pid],
+    );
+    if (row?.waits) return 'the engine waits for a stranger';
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return 'nobody waits';
+}
