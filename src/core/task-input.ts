@@ -206,7 +206,8 @@ function parseTask(
   const storable = findJsonProblem(body);
   if (storable) throw invalid([{ pointer: pointer + storable.pointer, message: storable.message }]);
   const parsed = schema.safeParse(body, { error: describeIssue });
-  if (!parsed.success) throw invalid(toProblems(parsed.error, pointer));
+  if (!parsed.success)
+    throw invalid(toProblems(parsed.error, pointer).map((each) => hintAtProcesses(each, pointer)));
   const task = parsed.data;
   if (Buffer.byteLength(JSON.stringify(task.input ?? null)) > inputBytesMax) {
     throw invalid([{ pointer: `${pointer}/input`, message: `is larger than ${inputBytesMax} bytes` }]);
@@ -236,6 +237,17 @@ function parseTask(
     run_at: task.run_at ?? null,
     idempotency_key: task.idempotency_key ?? null,
   };
+}
+
+const ofDefinitions = ['needs', 'if', 'each', 'matrix', 'process', 'sleep', 'wait_for', 'continue_on_error'];
+
+/** What a task of a definition may say, and one on its own not. */
+function hintAtProcesses(problem: Problem, pointer: string): Problem {
+  const isOne =
+    problem.code === 'unknown_key' && ofDefinitions.some((key) => problem.pointer === `${pointer}/${key}`);
+  return isOne
+    ? { ...problem, message: `${problem.message}: only tasks of a definition have it, started as a process` }
+    : problem;
 }
 
 /** zod's issues as problems that point. */

@@ -85,16 +85,19 @@ export const processRules: Record<string, string> = {
     ${joinOwner}
     left join skipjack.queue_items as item on item.task_id = task.id
     where (process.state = 'cancelling' or (process.state = 'failing' and process.fail_fast)) and not ${isSpared}
-      and (task.state = 'pending' or (task.state = 'active' and case when task.waits_for is distinct from 'process'
-        then not coalesce(item.cancel_requested, false)
+      and (task.state = 'pending' or (task.state = 'active' and case coalesce(task.waits_for, '')
+        -- The event that it has waited for lies in the inbox.
+        when 'event' then not exists (
+          select from skipjack.engine_items as thought where thought.process_id = process.id and thought.task_id = task.id and thought.kind = 'event')
         -- The process that it has started goes on until it was told.
-        else exists (
+        when 'process' then exists (
           select from skipjack.processes as child
           where child.parent_process_id = process.id and child.parent_task_id = task.id and not child.detached
             and (child.state in ('running', 'failing') or (child.state = 'failed' and exists (
               select from skipjack.engine_items as thought where thought.process_id = child.id and thought.kind = 'retry')))
             and not exists (
-              select from skipjack.engine_items as thought where thought.process_id = child.id and thought.kind = 'cancel')) end))`,
+              select from skipjack.engine_items as thought where thought.process_id = child.id and thought.kind = 'cancel'))
+        else not coalesce(item.cancel_requested, false) end))`,
   a_process_ended_as_its_tasks_did: `
     select process.id::text as subject, format('%s, with %s failed and %s cancelled tasks%s', process.state,
       counted.failed, counted.cancelled, case when result.error is not null then ', and an error of its own' end) as detail

@@ -137,7 +137,7 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
          offset 0
        ) as own
      ) as planned on true
-     where status.id = any ($1::uuid[])`,
+     where status.id = any ($1::uuid[]) and task.id = any ($1::uuid[])`,
     [taskIds, workerGoneAfterMs],
   );
   const views = new Map(rows.map((row) => [row.id, toView(row)]));

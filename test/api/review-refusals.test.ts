@@ -24,6 +24,11 @@ test('what does not fit is said in plain words, with its place', async ({ api })
     ['/v1/events', { name: 5 }, ['/name', 'must be text, not a number: write it in quotes']],
     ['/v1/events', [1], ['', 'must be a map, not a list']],
     ['/v1/processes', { definition: 'a', version: 0.5 }, ['/version', 'must be a whole number']],
+    [
+      '/v1/tasks',
+      { run: 'x', if: 'true' },
+      ['/if', 'unknown key "if": only tasks of a definition have it, started as a process'],
+    ],
     ['/v1/tasks', { run: 'x', timeout: 30 }, ['/timeout', 'must be a duration such as 30s, not a number']],
     [
       '/v1/tasks',

@@ -57,9 +57,9 @@ function seen(ordinal: number, fields: Partial<TaskLook>): TaskLook {
   };
 }
 
-function note(progress: Progress, tasks: TaskLook[]): (string | null)[] {
+function note(progress: Progress, tasks: TaskLook[], at = 10_000): (string | null)[] {
   const look = {
-    at: 10_000,
+    at,
     state: 'running',
     paused: false,
     started_at: 0,
@@ -94,6 +94,18 @@ describe('a task that waits', () => {
       'Papers completed',
     ]);
     expect(draw(progress)).toBe('✓ Papers  100/100 items, 1 failed');
+  });
+
+  test('for its items says every ten seconds how many have ended, if any have', () => {
+    const progress = begin({ Papers: { spec: command } });
+    const left = (unended: number) => [
+      seen(1, { waits_for: 'items', awaiting: { items: { ...items, unended } } }),
+    ];
+    note(progress, left(88));
+    expect(note(progress, left(60), 19_999)).toEqual([]);
+    expect(note(progress, left(50), 20_000)).toEqual(['Papers: 50/100 items, 1 failed']);
+    expect(note(progress, left(50), 30_000)).toEqual([]);
+    expect(note(progress, left(49), 30_100)).toEqual(['Papers: 51/100 items, 1 failed']);
   });
 
   test('for items that people complete names them, one after the other', () => {

@@ -53,7 +53,7 @@ test.each([
   [['start'], 'Name a published definition'],
   [['fail', 'x', 'y'], "required option '--error <message>' not specified"],
   [['publish', 'a', 'b', '--name', 'x'], '--name is for one file'],
-  [['list', 'nonsense'], 'too many arguments'],
+  [['list', 'nonsense'], 'list tasks, processes or definitions'],
   [['dev', '--host', '0.0.0.0'], 'Set SKIPJACK_API_KEYS'],
   [['server', '--host', '0.0.0.0'], 'Set SKIPJACK_API_KEYS'],
   [['worker', '--server', nowhere, '--data', 'x'], '--server excludes'],

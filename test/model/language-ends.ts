@@ -86,6 +86,11 @@ export function stop(world: World, process: Process): void {
 }
 
 export function stopTask(world: World, process: Process, task: Task): void {
+  // It has come, and is handed over by an engine.
+  if (task.event) {
+    world.count(`stopped: its event has come | ${process.state}`);
+    return;
+  }
   const what = task.state === 'pending' ? 'pending' : (task.waits ?? (task.claim ? 'claimed' : 'unclaimed'));
   world.count(`stopped: ${what}${task.item ? ', an item' : ''} | ${process.state}`);
   if (task.claim) task.claim.stopAsked = true;
@@ -138,13 +143,13 @@ export function endProcess(world: World, process: Process, state: ProcessState):
     world.count(`clean-up completed | process ${state}`);
 }
 
-/** A process that stops has the last word, but for a sub-process that has completed. */
+/** A process that stops has the last word, but for a sub-process that has completed, and an event that has come. */
 export function endByEngine(
   world: World,
   process: Process,
   task: Task,
   end: { state: TaskState; output?: Value; error?: string },
 ) {
-  const comesLate = end.state === 'completed' && task.waits === 'process';
+  const comesLate = end.state === 'completed' && (task.waits === 'process' || task.waits === 'event');
   endTask(world, process, task, isStopped(process, task) && !comesLate ? { state: 'cancelled' } : end);
 }

@@ -3,7 +3,7 @@
 import { drawOutput, type LanguageCase } from './language-case.ts';
 import { hasEnded, type Process, type Task, type World } from './language-model.ts';
 import type { LanguageMove } from './language-moves.ts';
-import { claimables } from './language-people.ts';
+import { claimables, keyOf } from './language-people.ts';
 import type { Random } from './random.ts';
 
 const movesMax = 40;
@@ -90,8 +90,7 @@ export function createLanguageScenario(
     if (time) return time;
     const [waiting] = places(world, (task) => task.waits === 'event' && task.event === null);
     if (!waiting) return null;
-    const key = waiting.task.plan.key ?? String(waiting.task.item?.value);
-    return { move: 'send event', key, payload: 'late' };
+    return { move: 'send event', key: keyOf(waiting.task), payload: 'late' };
   }
 
   return (world) => {

@@ -18,6 +18,8 @@ export function describeChange(change: Change, at: number): string | null {
       return `${nameOf(change.task)} ${describeRepeat(change, at)}`;
     case 'waits':
       return `${nameOf(change.task)} ${describeWait(change.task)}`;
+    case 'items':
+      return `${nameOf(change.task)}: ${describeItems(change.items)}`;
     case 'waits_for_somebody':
       return `${nameOf(change)} waits for somebody to complete it`;
     case 'unserved':

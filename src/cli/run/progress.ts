@@ -20,6 +20,8 @@ export interface TaskProgress {
   seen: TaskLook | null;
   /** Of an `each`, as last seen: also when it has ended. */
   items: NonNullable<Awaiting['items']> | null;
+  /** When it was last told how many of them are left, and how many. */
+  itemsTold: { at: number; unended: number } | null;
   /** What it was said to wait for, that somebody or a worker must do; once is enough. */
   told: string | null;
 }
@@ -44,6 +46,8 @@ export type Change =
   | { kind: 'again'; at: number; task: TaskProgress; what: 'failed' | 'lost'; error: TaskError | null }
   /** Parked: for its items, a process, a time, an event. */
   | { kind: 'waits'; at: number; task: TaskProgress }
+  /** Some of its items have ended since it was last told. */
+  | { kind: 'items'; at: number; task: TaskProgress; items: NonNullable<Awaiting['items']> }
   /** For people to complete, and no worker will: the task, or one of its items. */
   | { kind: 'waits_for_somebody'; at: number; task: TaskProgress; name: string }
   /** To be run, and no worker will. */
@@ -52,6 +56,8 @@ export type Change =
 
 /** A worker needs a moment to be known: only what has been ready for longer is unserved. */
 const unservedAfterMs = 3_000;
+/** Ten thousand items take their time: a build log shows that they go on, and does not grow by a line for each. */
+const itemsToldEveryMs = 10_000;
 
 export function beginProgress(plan: Plan, { id, name }: { id: string; name: string }): Progress {
   const levels = levelsOf(plan);
@@ -63,6 +69,7 @@ export function beginProgress(plan: Plan, { id, name }: { id: string; name: stri
     state: 'pending' as const,
     seen: null,
     items: null,
+    itemsTold: null,
     told: null,
   }));
   const now = Date.now();
@@ -111,8 +118,19 @@ function noteTask(task: TaskProgress, seen: TaskLook, { ownQueues, at }: Watcher
   if (seen.waits_for !== null && seen.waits_for !== 'engine' && seen.waits_for !== before?.waits_for) {
     changes.push({ kind: 'waits', at, task });
   }
+  changes.push(...tellItems(task, at));
   changes.push(...tellWhoIsAwaited(task, ownQueues, at));
   return changes;
+}
+
+function tellItems(task: TaskProgress, at: number): Change[] {
+  const items = task.seen?.awaiting?.items;
+  if (items === undefined) return [];
+  const last = task.itemsTold;
+  if (last !== null && (at - last.at < itemsToldEveryMs || items.unended === last.unended)) return [];
+  task.itemsTold = { at, unended: items.unended };
+  // How many there are was told as they began.
+  return last === null ? [] : [{ kind: 'items', at, task, items }];
 }
 
 function tellWhoIsAwaited(task: TaskProgress, ownQueues: readonly string[], at: number): Change[] {

@@ -147,10 +147,14 @@ function keysOf(place: Place, ordinals: number[]): [string, TaskPlace][] {
 async function readProcessContexts(db: Database, ids: string[]): Promise<Map<string, ProcessRow>> {
   const { rows } = await db.pool.query<ProcessRow>(
     `select process.id, process.name as definition, definition.version, coalesce(given.input, '{}') as input
-     from skipjack.processes as process
-     join skipjack.definitions as definition on definition.id = process.definition_id
-     left join skipjack.process_inputs as given on given.process_id = process.id
-     where process.id = any ($1::uuid[])`,
+     from unnest($1::uuid[]) as wanted (id)
+     cross join lateral (select * from skipjack.processes where id = wanted.id limit 1) as process
+     cross join lateral (
+       select version from skipjack.definitions where id = process.definition_id limit 1
+     ) as definition
+     left join lateral (
+       select input from skipjack.process_inputs where process_id = process.id limit 1
+     ) as given on true`,
     [ids],
   );
   return new Map(rows.map((row) => [row.id, row]));

@@ -101,10 +101,15 @@ export async function readDueThoughts(
        case when task.id is not null then json_build_object('ordinal', task.ordinal, 'name', task.name, 'state', task.state,
          'waits_for', task.waits_for, 'item_of', task.item_of, 'item_index', task.item_index, 'item', task.item) end as task
      from (
-       select id, process_id, kind, details, task_id, available_at
-       from skipjack.engine_items
-       where process_id = any ($1::uuid[]) and available_at <= clock_timestamp() and ($2::bigint is null or id = $2)
-       order by available_at, id
+       select own.id, own.process_id, own.kind, own.details, own.task_id, own.available_at
+       from unnest($1::uuid[]) as wanted (id)
+       cross join lateral (
+         select * from skipjack.engine_items
+         where process_id = wanted.id and available_at <= clock_timestamp() and ($2::bigint is null or id = $2)
+         -- Else they may be looked for among all that lies there, the most urgent first.
+         offset 0
+       ) as own
+       order by own.available_at, own.id
        limit ${Number(limit)}
      ) as due
      left join lateral (
@@ -128,9 +133,11 @@ export async function holdThoughts(tx: Transaction, processIds: string[]): Promi
 
 /** Rows that were thought about. Answers how many of them were there. */
 export async function dropThoughts(tx: Transaction, ids: string[]): Promise<number> {
-  const { rowCount } = await tx.query('delete from skipjack.engine_items where id = any ($1::bigint[])', [
-    ids,
-  ]);
+  // As an array that is made there: of a list that is given Postgres counts the ids, and may rather read all that lies there.
+  const { rowCount } = await tx.query(
+    'delete from skipjack.engine_items where id = any (array(select unnest($1::bigint[])))',
+    [ids],
+  );
   return rowCount ?? 0;
 }
 

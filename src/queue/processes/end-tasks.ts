@@ -3,7 +3,7 @@
  * claimed ones: what follows is the same SQL (advance.ts).
  *
  * A process that stops has the last word, as in settle: what is not spared is cancelled, whatever was said of it. Only
- * the end of a process that a task had started comes that late; if it has completed, so has the task. In one call
+ * the end of a process that a task had started, and an event that had come before, come that late: then it has completed. In one call
  * ends count in their order: behind one that stops the process the others find it stopped.
  */
 import { crashPoint } from '../../core/crash-point.ts';
@@ -48,7 +48,7 @@ export async function endTasks(tx: Transaction, ends: EngineEnd[]): Promise<Hint
      ), judged as materialized (
        select ends.*, task.name, task.queue, task.dependents, task.continue_on_error, task.item_of, task.runs_on_failure,
          task.runs_on_cancel, task.waits_for, process.stopping, process.stoppable, process.tasks_awaited,
-         ends.wanted = 'completed' and task.waits_for = 'process' as comes_late
+         ends.wanted = 'completed' and task.waits_for in ('process', 'event') as comes_late
        from ends
        cross join lateral (
          select * from skipjack.tasks as task

@@ -35,7 +35,9 @@ export async function readChildren(tx: Transaction, ids: string[], bytesMax: num
          select jsonb_object_agg(name, output) from skipjack.tasks
          where process_id = child.id and dependents is null and item_of is null and state = 'completed'), '{}') end as output
      from skipjack.processes as child
-     left join skipjack.process_results as result on result.process_id = child.id
+     left join lateral (
+       select * from skipjack.process_results where process_id = child.id limit 1
+     ) as result on true
      left join lateral (
        select case when result.output is not null then octet_length(result.output::text) else (
          select coalesce(sum(case when output is null then 4

@@ -8,7 +8,8 @@
  *
  * A parked task is not held by anybody, so it ends here, and with it what would have woken it. One that waits for a
  * process which it has started goes on waiting: that process is told to cancel, and the engine that ends it ends the
- * task. It is told by a row in its inbox; its lock is not ours to take any more.
+ * task. It is told by a row in its inbox; its lock is not ours to take any more. One whose event has come waits for an
+ * engine to hand that over: the event is taken, and a retry would wait for it in vain.
  */
 import { crashPoint } from '../../core/crash-point.ts';
 import type { Transaction } from '../../database/connection.ts';
@@ -50,7 +51,7 @@ export async function stopItems(
            and state in ('pending', 'active')
          offset 0
        ) as task
-       where list.process_id = any ($1::uuid[]) and list.ordinal = $2`;
+       where list.process_id = any ($1::uuid[]) and list.ordinal = $2 and ${hasNoEvent}`;
   await tx.query(
     `select
      from (select id from (${items}) as item where state = 'active' order by id) as task
@@ -80,11 +81,16 @@ async function stopWhole(tx: Transaction, ids: string[], withEngine: boolean): P
        cross join lateral (
          select * from skipjack.tasks where process_id = wanted.id and state in ('pending', 'active') offset 0
        ) as task
-       where not case when process.state = 'cancelling' then task.runs_on_cancel else task.runs_on_failure end`,
+       where not case when process.state = 'cancelling' then task.runs_on_cancel else task.runs_on_failure end
+         and ${hasNoEvent}`,
     [ids],
     true,
   );
 }
+
+const hasNoEvent = `case when task.waits_for = 'event' then task.id not in (
+           select task_id from skipjack.engine_items
+           where process_id = any ($1::uuid[]) and kind = 'event' and task_id is not null) else true end`;
 
 interface Stopped {
   workers: string[] | null;
@@ -217,10 +223,14 @@ export const forgetEnded = `forgotten as (
 /** What was to wake those that have `ended`, and who else is to hear of it. */
 const wakeOthers = `${forgetEnded}, children as materialized (
        select child.id, child.parent_task_id
-       from skipjack.processes as child
-       where child.parent_process_id = any (array(select distinct process_id from live where waits_for = 'process'))
-         -- A failed one may be on its way back: what finds it ended passes it over.
-         and not child.detached and child.state in ('running', 'failing', 'failed')
+       from (select distinct process_id from live where waits_for = 'process') as parent
+       cross join lateral (
+         select id, parent_task_id from skipjack.processes
+         where parent_process_id = parent.process_id
+           -- A failed one may be on its way back: what finds it ended passes it over.
+           and not detached and state in ('running', 'failing', 'failed')
+         offset 0
+       ) as child
      ), told as (
        insert into skipjack.engine_items (process_id, kind, available_at)
        select child.child_id, 'cancel', clock.at

@@ -5,11 +5,12 @@ import { thinkOnce, thinkUntilQuiet } from '../../../src/engine/thinking/think-o
 import { pruneEvents } from '../../../src/queue/events/prune.ts';
 import { cancelProcess } from '../../../src/queue/processes/cancel.ts';
 import { deleteProcess } from '../../../src/queue/processes/delete.ts';
+import { setProcessPaused } from '../../../src/queue/processes/pause.ts';
 import { retryProcess } from '../../../src/queue/processes/retry.ts';
 import { place } from '../../queue/processes/support/by-hand.ts';
-import { stopAfter, untilWaitsFor } from '../../queue/processes/support/race.ts';
+import { type Stopped, stopAfter, untilWaitsFor } from '../../queue/processes/support/race.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
-import { run, stateOf, taskIdOf } from '../../support/processes.ts';
+import { claimNamed, run, type Saying, settlementOf, stateOf, taskIdOf } from '../../support/processes.ts';
 import { childrenOf, endOf, inboxOf, passTime, publishPlan, standOf, startPlan } from './support/plans.ts';
 
 async function startFamily(database: TestDatabase, whole = {}): Promise<{ id: string; childId: string }> {
@@ -63,6 +64,60 @@ describe('a process that is to be cancelled with the task that started it', () =
   });
 });
 
+describe('a task whose event has come, in a process that stops before an engine has looked', () => {
+  const graph = { a: { wait_for: { event: 'paid' } }, b: {} };
+
+  async function sendWhilePaused(database: TestDatabase) {
+    const id = await startPlan(database, graph);
+    await thinkUntilQuiet(database.queue);
+    const b = await claimNamed(database, id, 'b');
+    await setProcessPaused(database.db, id, true);
+    await database.sql(`select skipjack.send_event('paid', payload => '7')`);
+    return { id, settleB: (saying: Saying) => database.queue.settle(settlementOf(b, saying)) };
+  }
+
+  test('completes with it, so that a retry does not wait for another', async ({ database }) => {
+    const { id, settleB } = await sendWhilePaused(database);
+    await settleB('fails');
+    await thinkUntilQuiet(database.queue);
+    expect(await standOf(database, id)).toEqual({ a: 'waits for event', b: 'failed' });
+    await setProcessPaused(database.db, id, false);
+    await thinkUntilQuiet(database.queue);
+    expect(await endOf(database, id, 'a')).toEqual({ state: 'completed', output: 7, error: null });
+    expect(await stateOf(database, id)).toBe('failed');
+    expect((await retryProcess(database.db, id)).kind).toBe('retried');
+    await run(database, id, 'b');
+    expect(await stateOf(database, id)).toBe('completed');
+  });
+
+  test('completes with it before its process is cancelled', async ({ database }) => {
+    const { id, settleB } = await sendWhilePaused(database);
+    await cancelProcess(database.db, id);
+    await settleB({ kind: 'cancelled' });
+    await thinkUntilQuiet(database.queue);
+    expect(await endOf(database, id, 'a')).toEqual({ state: 'completed', output: 7, error: null });
+    expect(await stateOf(database, id)).toBe('cancelled');
+  });
+
+  test('completes with it as an item of a list that is given up', async ({ database }) => {
+    const id = await startPlan(database, {
+      a: { each: '${{ ["x", "y"] }}', wait_for: { event: '${{ item }}', timeout_ms: 60_000 } },
+    });
+    await thinkUntilQuiet(database.queue);
+    await passTime(database);
+    const [y] = await database.sql<{ task_id: string }>(
+      `select task_id from skipjack.event_waits where name = 'y'`,
+    );
+    await database.sql(`update skipjack.engine_items set available_at = 'infinity' where task_id = $1`, [
+      y?.task_id,
+    ]);
+    await database.sql(`select skipjack.send_event('y', payload => '7')`);
+    await thinkUntilQuiet(database.queue);
+    expect(await endOf(database, id, 'a[1]')).toMatchObject({ state: 'completed', output: 7 });
+    expect(await stateOf(database, id)).toBe('failed');
+  });
+});
+
 describe('a task that waits for another event than in its earlier life', () => {
   const graph = {
     a: { wait_for: { event: 'paid', key: '${{ string(random_int(1, 1000000000)) }}' } },
@@ -89,7 +144,7 @@ describe('a task that waits for another event than in its earlier life', () => {
     await sender.query('rollback');
     const stopped = stopAfter(database, /insert into skipjack\.event_waits/);
     const thinking = thinkOnce({ ...database.queue, db: stopped.db });
-    const pid = await stopped.reached;
+    const pid = await comesTo(stopped, thinking);
     const sent = sender.query(`select skipjack.send_event('paid', $1, '1')`, [key]);
     await Promise.race([untilWaitsFor(database, pid), sent]);
     stopped.go();
@@ -116,12 +171,9 @@ describe('a task that waits for another event than in its earlier life', () => {
 
   test('does not complete with the earlier one, that was sent as it came to wait', async ({ database }) => {
     const { id, sender } = await leaveWait(database);
-    const stopped = stopAfter(
-      database,
-      /from skipjack\.engine_items\s+where process_id = any \(\$1::uuid\[\]\) and available_at <=/,
-    );
+    const stopped = stopAfter(database, /select due\.id/);
     const thinking = thinkOnce({ ...database.queue, db: stopped.db });
-    await stopped.reached;
+    await comesTo(stopped, thinking);
     await sender.query('commit');
     stopped.go();
     await thinking;
@@ -204,7 +256,7 @@ test('an event that is pruned as somebody comes to take it is not taken for one 
   const id = await startPlan(database, { a: { wait_for: { event: 'paid' } } });
   const stopped = stopAfter(database, /from skipjack\.events\s+where name = asked\.name/);
   const thinking = thinkOnce({ ...database.queue, db: stopped.db });
-  await stopped.reached;
+  await comesTo(stopped, thinking);
   expect(await pruneEvents(database.db, { retentionMs: -1_000 })).toBe(1);
   stopped.go();
   await thinking;
@@ -221,7 +273,7 @@ test('what was given up is not ended, if another engine could think about it mea
   );
   const stopped = stopAfter(database, /set failures = least/);
   const givingUp = giveUpOn(stopped.db, { rowId, plans: new Map(), error: new Error('x'), onError() {} });
-  await stopped.reached;
+  await comesTo(stopped, givingUp);
   // It was put off for eight seconds, and this engine sleeps for longer.
   await passTime(database);
   await thinkUntilQuiet(database.queue);
@@ -253,6 +305,14 @@ test.for(['failing', 'cancelling'] as const)(
     expect(await stateOf(database, id)).toBe(state === 'failing' ? 'failed' : 'cancelled');
   },
 );
+
+/** The number of its connection. */
+async function comesTo(stopped: Stopped, moving: Promise<unknown>): Promise<number> {
+  const pid = await Promise.race([stopped.reached, moving.then(() => 0)]);
+  if (pid === 0 && (await Promise.race([stopped.reached, null])) === null)
+    throw new Error('it never sent a statement like that');
+  return pid;
+}
 
 async function untilBlocked(database: TestDatabase): Promise<string> {
   const [{ pid } = { pid: 0 }] = await database.sql<{ pid: number }>('select pg_backend_pid() as pid');
