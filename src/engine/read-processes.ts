@@ -129,12 +129,17 @@ export async function readProcesses(db: Database, ids: string[]): Promise<(Proce
          array(select name from own where state in ('scheduled', 'ready', 'running', 'waiting') order by ordinal limit 100) as active,
          (select found.error || jsonb_build_object('task', found.name) from (
             (select own.name, attempt.error, attempt.ended_at as at, attempt.claim_no
-             from own join skipjack.attempts as attempt on attempt.task_id = own.id
-             where attempt.error is not null order by attempt.ended_at desc, attempt.claim_no desc limit 1)
+             from own
+             cross join lateral (
+               select error, ended_at, claim_no from skipjack.attempts
+               where task_id = own.id and error is not null order by claim_no desc limit 1
+             ) as attempt
+             order by attempt.ended_at desc, attempt.claim_no desc limit 1)
             union all
             -- What an engine has failed had no attempt.
             (select own.name, task.error, task.finished_at, 0
-             from own join skipjack.tasks as task on task.id = own.id
+             from own
+             cross join lateral (select error, finished_at from skipjack.tasks where id = own.id limit 1) as task
              where own.state = 'failed' and task.error is not null order by task.finished_at desc limit 1)
           ) as found order by found.at desc, found.claim_no desc limit 1) as last_error,
          result.error, result.failure_process_id, process.depth, made.by_output,
@@ -198,9 +203,14 @@ export async function listProcesses(
   add(page.after, (parameter) => `process.id < ${parameter}`);
   const { rows } = await db.pool.query<SummaryRow>(
     `select ${summaryColumns}
-     from skipjack.processes as process
-     join skipjack.definitions as definition on definition.id = process.definition_id
-     where ${conditions.join(' and ')} order by process.id desc limit ${Number(page.limit)}`,
+     from (
+       select * from skipjack.processes as process
+       where ${conditions.join(' and ')} order by process.id desc limit ${Number(page.limit)}
+     ) as process
+     cross join lateral (
+       select version from skipjack.definitions where id = process.definition_id limit 1
+     ) as definition
+     order by process.id desc`,
     values,
   );
   return rows.map(toSummary);

@@ -30,7 +30,7 @@ export async function createDatabase(): Promise<{ url: string; drop: () => Promi
   const adminUrl = inject('adminUrl');
   counter += 1;
   const name = `skipjack_test_${process.pid}_${counter}`;
-  await asAdmin(adminUrl, `create database ${name} template ${inject('templateName')}`);
+  await asAdmin(adminUrl, `create database ${name} ${inject('copying')}`);
   return {
     url: databaseUrl(adminUrl, name),
     drop: () => asAdmin(adminUrl, `drop database if exists ${name} with (force)`),

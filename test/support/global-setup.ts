@@ -14,7 +14,8 @@ import { startPostgres } from './postgres.ts';
 declare module 'vitest' {
   interface ProvidedContext {
     adminUrl: string;
-    templateName: string;
+    /** How a database is made: a copy of the template. */
+    copying: string;
   }
 }
 
@@ -29,7 +30,9 @@ export default async function setup(project: TestProject) {
   await admin.query(`create database ${templateName}`);
   await migrateDatabase(databaseUrl(server.url, templateName));
   project.provide('adminUrl', server.url);
-  project.provide('templateName', templateName);
+  // What is quicker differs: 35 or 134 ms on the embedded 18, 266 or 57 on Debian's 15.
+  const strategy = Number.parseInt(rows[0].server_version, 10) >= 18 ? 'file_copy' : 'wal_log';
+  project.provide('copying', `template ${templateName} strategy ${strategy}`);
 
   return async () => {
     await admin.query(`drop database if exists ${templateName} with (force)`).catch(() => {});

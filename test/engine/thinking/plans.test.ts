@@ -6,6 +6,7 @@
 import { expect } from 'vitest';
 import type { ClaimedTask } from '../../../src/core/task-source.ts';
 import { Engine } from '../../../src/engine/engine.ts';
+import { listProcesses, readProcess } from '../../../src/engine/read-processes.ts';
 import { thinkUntilQuiet } from '../../../src/engine/thinking/think-once.ts';
 import { pruneEvents } from '../../../src/queue/events/prune.ts';
 import { listEvents } from '../../../src/queue/events/read.ts';
@@ -256,6 +257,10 @@ async function look({ database, measured, queue, engine }: Scene, id: string): P
   const ids = tasks.map((task) => task.id);
   const query = (text: string, value: unknown) => () => db.pool.query(text, [value]);
   const looks: Record<string, () => Promise<unknown>> = {
+    itself: () => readProcess(db, id),
+    processes: () => listProcesses(db, {}, page),
+    'processes of a definition': () => listProcesses(db, { definition: 'is retried' }, page),
+    'live processes': () => listProcesses(db, { state: 'live' }, page),
     'its active tasks': () => engine.process(id).getActiveTasks(),
     'its tasks': () => listProcessTasks(db, id, page),
     'its tasks, newest first': () => listTasks(db, { processId: id }, page),
