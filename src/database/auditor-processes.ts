@@ -86,9 +86,9 @@ export const processRules: Record<string, string> = {
     left join skipjack.queue_items as item on item.task_id = task.id
     where (process.state = 'cancelling' or (process.state = 'failing' and process.fail_fast)) and not ${isSpared}
       and (task.state = 'pending' or (task.state = 'active' and case coalesce(task.waits_for, '')
-        -- The event that it has waited for lies in the inbox.
+        -- It is being sent its event, or that lies in the inbox.
         when 'event' then not exists (
-          select from skipjack.engine_items as thought where thought.process_id = process.id and thought.task_id = task.id and thought.kind = 'event')
+          select from skipjack.engine_items as thought where thought.process_id = process.id and thought.task_id = task.id and thought.kind in ('event', 'timer'))
         -- The process that it has started goes on until it was told.
         when 'process' then exists (
           select from skipjack.processes as child

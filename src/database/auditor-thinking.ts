@@ -42,8 +42,7 @@ export const thinkingRules: Record<string, string> = {
     left join skipjack.tasks as task on task.id = thought.task_id and task.process_id = thought.process_id
     where case thought.kind
       when 'think' then task.waits_for is distinct from 'engine'
-      -- One that was stopped while it was being sent its event: that is dropped at the next look.
-      when 'event' then task.waits_for is distinct from 'event' and task.state is distinct from 'cancelled'
+      when 'event' then task.waits_for is distinct from 'event'
       when 'timer' then coalesce(task.waits_for, '') not in ('time', 'event')
       when 'items' then task.id is null
       when 'child_ended' then task.id is null
@@ -54,8 +53,8 @@ export const thinkingRules: Record<string, string> = {
     from skipjack.engine_items as thought
     left join skipjack.processes as process on process.id = thought.process_id
     where process.id is null
-      -- Those come from its parent, or from who sends an event: what has ended is retried, or was told too late.
-      or (process.state in ('completed', 'failed', 'cancelled') and thought.kind not in ('retry', 'cancel', 'event'))`,
+      -- Those come from its parent: what has ended is retried with it, or was told to end too late.
+      or (process.state in ('completed', 'failed', 'cancelled') and thought.kind not in ('retry', 'cancel'))`,
   a_thought_is_postponed_only_while_its_process_is_paused: `
     select thought.process_id::text as subject, format('thought %s of kind %s waits for a resume, but the process is %s and %s',
       thought.id, thought.kind, process.state, case when process.paused then 'cannot be resumed' else 'not paused' end) as detail
@@ -131,8 +130,7 @@ export const thinkingRules: Record<string, string> = {
       coalesce('is ' || task.state || coalesce(', waiting for ' || task.waits_for, ''), 'is no task of process ' || wait.process_id)) as detail
     from skipjack.event_waits as wait
     left join skipjack.tasks as task on task.id = wait.task_id and task.process_id = wait.process_id
-    -- One that was stopped while it was being sent its event may leave its wait behind, until the next is sent.
-    where task.waits_for is distinct from 'event' and task.state is distinct from 'cancelled'`,
+    where task.waits_for is distinct from 'event'`,
   nobody_waits_for_an_event_that_is_kept: `
     select event.id::text as subject, format('"%s" is kept, though task %s waits for it', event.name, wait.task_id) as detail
     from skipjack.events as event

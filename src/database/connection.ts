@@ -43,7 +43,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     query_timeout: queryTimeoutMs,
     keepAlive: true,
     // Compiling one of our statements takes a second, and running it a millisecond. Not among the options of the
-    // connection: poolers refuse those.
+    // connection: poolers refuse those. One in transaction mode may hand it to others' sessions: harmless to them.
     onConnect: async (client) => {
       await client.query('set jit = off');
     },

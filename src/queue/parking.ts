@@ -36,7 +36,7 @@ export function awaitingOf(task: string): string {
         -- Else it may be looked for among all processes, from the last one on.
         offset 0
       ) as child
-      order by child.id desc limit 1)
+      order by child.created_at desc, child.id desc limit 1)
     when 'time' then jsonb_build_object(${timer})
     when 'event' then (
       select jsonb_build_object('event', jsonb_build_object('name', wait.name, 'key', wait.key), ${timer})

@@ -104,11 +104,11 @@ export async function readTasks(db: Database, taskIds: string[]): Promise<(TaskV
        case when planned.task ? 'process' then (
          select child.id
          from (
-           select id from skipjack.processes
+           select id, created_at from skipjack.processes
            where parent_process_id = task.process_id and parent_task_id = task.id
            offset 0
          ) as child
-         order by child.id desc limit 1) end as child_process_id,
+         order by child.created_at desc, child.id desc limit 1) end as child_process_id,
        status.state not in ('completed', 'failed', 'cancelled', 'skipped') and coalesce((
          select process.paused from skipjack.processes as process where process.id = task.process_id), false) as of_paused,
        (select attempt.error from skipjack.attempts as attempt

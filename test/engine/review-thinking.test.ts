@@ -36,7 +36,7 @@ describe('a turn', () => {
     for (const _round of ['items', 'their processes'])
       await inTransaction(database.db, async (tx) => {
         const ids = await lockFreeProcesses(tx, [id]);
-        await thinkRound(tx, { ids, plans, only: null, endsAt: 0, hints: [] });
+        await thinkRound(tx, { ids, plans, only: null, endsAt: 0, waits: 0, hints: [] });
       });
     const { length } = await childrenOf(database, id);
     expect(length).toBeGreaterThan(0);

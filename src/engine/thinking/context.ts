@@ -15,6 +15,8 @@ export interface Turn {
   only: string | null;
   /** By `performance.now()`; what is not decided until then is left for the next turn. */
   endsAt: number;
+  /** Tasks that have tried to wait for events, and may have locked them until the commit. */
+  waits: number;
   hints: Hint[];
 }
 

@@ -70,7 +70,7 @@ export async function giveUpOn(
 /** It stays failed, and whoever wanted it retried hears that, as if it had failed again. */
 async function giveUpRetry(tx: Transaction, process: ProcessStanding, rowId: string): Promise<Hint[]> {
   if ((await dropThoughts(tx, [rowId])) === 0) return [];
-  const turn: Turn = { ids: [process.id], plans: new Map(), only: null, endsAt: 0, hints: [] };
+  const turn: Turn = { ids: [process.id], plans: new Map(), only: null, endsAt: 0, waits: 0, hints: [] };
   await tellParent({ tx, turn }, process);
   return turn.hints;
 }
@@ -95,7 +95,7 @@ async function endOrFail(
   { process, plans, error }: { process: ProcessStanding; plans: Map<string, Plan>; error: TaskError },
 ): Promise<Hint[]> {
   if (process.unfinished > 0) return (await failProcesses(tx, [{ processId: process.id, error }])).hints;
-  const turn = { ids: [process.id], plans, only: null, endsAt: 0, hints: [] };
+  const turn = { ids: [process.id], plans, only: null, endsAt: 0, waits: 0, hints: [] };
   const processes = new Map([[process.id, process]]);
   await finishFailed({ tx, turn, processes, acts: noActs() }, process, error);
   return turn.hints;

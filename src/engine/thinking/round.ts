@@ -78,7 +78,7 @@ export async function thinkRound(tx: Transaction, turn: Turn): Promise<RoundResu
   );
   await step(pick(({ kind }) => kind === 'child_ended').slice(0, bulkyMax), takeUpChildren);
   // Where more may be due, it is not known what else there is of a process.
-  if (rows.length < rowsMax) await skipChains(round, rows);
+  if (turn.only === null && rows.length < rowsMax) await skipChains(round, rows);
   crashPoint('engine_decided');
   turn.hints.push(...(await act(tx, acts)));
 
@@ -94,7 +94,7 @@ export async function thinkRound(tx: Transaction, turn: Turn): Promise<RoundResu
   return {
     thought: postponed + thought,
     // Locks of events are let go of first.
-    mayFollow: acts.waits.length < waitsMax && (hasEnded || thought < rows.length || rows.length === rowsMax),
+    mayFollow: turn.waits < waitsMax && (hasEnded || thought < rows.length || rows.length === rowsMax),
   };
 }
 

@@ -11,7 +11,7 @@ import { type Link, wakeLinks } from '../../queue/processes/wake-links.ts';
 import { planOf, processOf, type Round } from './context.ts';
 import { onlyDependentOf, thoughtOf } from './thoughts.ts';
 
-/** Of one chain, in one round. */
+/** In one round; what is left over goes on in the next. */
 const linksMax = 1_000;
 
 /** `due`: all that is due of the processes of this round. */
@@ -21,25 +21,24 @@ export async function skipChains(round: Round, due: DueThought[]): Promise<void>
   if (skipped.size === 0) return;
   const rowsOf = new Map<string, number>();
   for (const { process_id: id } of due) rowsOf.set(id, (rowsOf.get(id) ?? 0) + 1);
+  let left = linksMax;
   const links = due.flatMap((row): Link[] => {
     const { process_id: processId, task_id: taskId, task } = row;
     if (taskId === null || task === null || !skipped.has(taskId) || rowsOf.get(processId) !== 1) return [];
     const process = processOf(round, row);
     if (process.state !== 'running') return [];
-    return linksBehind(planOf(round, process), task.ordinal).map((ordinal, place) => ({
-      processId,
-      ordinal,
-      place,
-    }));
+    const ordinals = linksBehind(planOf(round, process), task.ordinal, left);
+    left -= ordinals.length;
+    return ordinals.map((ordinal, place) => ({ processId, ordinal, place }));
   });
   if (links.length === 0) return;
   for (const { processId, taskId } of await wakeLinks(tx, links))
     acts.ends.push({ taskId, processId, state: 'skipped' });
 }
 
-function linksBehind(plan: Plan, first: number): number[] {
+function linksBehind(plan: Plan, first: number, most: number): number[] {
   const links: number[] = [];
-  for (let last = first; links.length < linksMax; ) {
+  for (let last = first; links.length < most; ) {
     const next = onlyDependentOf(plan, last);
     const thought = next === null ? null : thoughtOf(plan, next);
     if (next === null || thought?.planned.needs.length !== 1 || !thought.impliesSuccess) break;

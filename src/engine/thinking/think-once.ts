@@ -105,6 +105,7 @@ async function think(
       plans,
       only,
       endsAt: performance.now() + turnMs,
+      waits: 0,
       hints: [],
     };
     const done = locked.length === 0 ? 0 : await thinkRounds(tx, turn);

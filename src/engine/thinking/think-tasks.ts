@@ -54,7 +54,7 @@ export async function thinkTasks(round: Round, rows: TaskThought[]): Promise<voi
     const { row, process, thought } = each;
     // Not decided in vain: there is no room for what it most likely comes to.
     if (thought.process && starts.length >= bulkyMax) continue;
-    if (thought.event && waits.length >= waitsMax) continue;
+    if (thought.event && turn.waits + waits.length >= waitsMax) continue;
     if (performance.now() > others) {
       // What has taken long goes on in the next turn, and lets go of its locks meanwhile.
       if (performance.now() > turn.endsAt) break;

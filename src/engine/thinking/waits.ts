@@ -22,16 +22,11 @@ export interface EventWait extends EventName {
 const lockedMs = 100;
 
 /** Under the locks of the events: one is found here, or finds who waits for it. */
-export async function awaitEvents({ tx, acts }: Round, waits: EventWait[]): Promise<void> {
+export async function awaitEvents({ tx, turn, acts }: Round, waits: EventWait[]): Promise<void> {
+  turn.waits += waits.length;
   const locked = await tryLockEvents(tx, waits);
   crashPoint('engine_events_locked');
-  const ours = waits.filter((wait) => locked.some((each) => isSame(each, wait)));
-  // Of an earlier life: it was stopped while somebody sent its event, who may not have ended even now.
-  const left = await giveUpWaits(
-    tx,
-    ours.map(({ row }) => row.task_id),
-  );
-  const free = ours.filter(({ row }) => !left.locked.has(row.task_id));
+  const free = waits.filter((wait) => locked.some((each) => isSame(each, wait)));
   const kept = free.length > 0 ? await readKeptEvents(tx, free) : [];
   if (free.length > 0) crashPoint('engine_events_looked_for');
   const taken = new Map<string, TaskThought>();
@@ -93,16 +88,18 @@ export async function timeOutWaits({ tx, acts }: Round, rows: TaskThought[]): Pr
 
 /** Their events have come. */
 export async function takeUpEvents({ tx, acts }: Round, rows: TaskThought[]): Promise<void> {
-  const payloads = await readPayloads(
-    tx,
-    rows.map((row) => ({ taskId: row.task_id, eventId: eventIdOf(row) })),
-  );
+  const payloads = await readPayloads(tx, rows.map(eventIdOf));
   crashPoint('engine_payloads_read');
-  for (const { id, process_id: processId, task_id: taskId } of rows) {
+  for (const row of rows) {
+    const { id, process_id: processId, task_id: taskId } = row;
     acts.done.push(id);
-    const payload = payloads.get(taskId);
     // Before the ends of others, too: whoever was stopped would wait for it in vain when it is retried.
-    if (payload !== undefined) acts.ends.unshift({ taskId, processId, state: 'completed', output: payload });
+    acts.ends.unshift({
+      taskId,
+      processId,
+      state: 'completed',
+      output: payloads.get(eventIdOf(row)) ?? null,
+    });
   }
 }
 

@@ -3,8 +3,8 @@
  * claimed ones: what follows is the same SQL (advance.ts).
  *
  * A process that stops has the last word, as in settle: what is not spared is cancelled, whatever was said of it. Only
- * the end of a process that a task had started, and an event that had come before, come that late: then it has completed. In one call
- * ends count in their order: behind one that stops the process the others find it stopped.
+ * the end of a process that a task had started, and an event that had come before, come that late: with them it has
+ * completed. In one call ends count in their order: behind one that stops the process the others find it stopped.
  */
 import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';

@@ -56,7 +56,6 @@ export async function takeEvents(tx: Transaction, ids: string[]): Promise<Map<st
   return new Map(rows.map(({ id, payload }) => [id, payload]));
 }
 
-/** Of none of them a wait is left from an earlier life: see `giveUpWaits`. */
 export async function waitForEvents(
   tx: Transaction,
   waits: (EventName & { taskId: string; processId: string })[],
@@ -93,27 +92,12 @@ export async function giveUpWaits(
   return { givenUp: toSet(rows), locked: toSet(left.rows) };
 }
 
-/**
- * By the ids of the tasks. Not there for one that waits for another event by now: it was sent in an earlier life, by a
- * transaction that took so long. Who is sent the right one waits no more.
- */
-export async function readPayloads(
-  tx: Transaction,
-  sent: { taskId: string; eventId: string }[],
-): Promise<Map<string, Json>> {
-  const { rows } = await tx.query<{ task_id: string; payload: Json }>(
-    `select sent.task_id, event.payload
-     from unnest($1::uuid[], $2::uuid[]) as sent (task_id, event_id)
-     left join lateral (
-       select name, key, payload from skipjack.events where id = sent.event_id limit 1
-     ) as event on true
-     left join lateral (
-       select name, key from skipjack.event_waits where task_id = sent.task_id limit 1
-     ) as wait on true
-     where wait.name is null or (wait.name = event.name and wait.key = event.key)`,
-    [sent.map(({ taskId }) => taskId), sent.map(({ eventId }) => eventId)],
+export async function readPayloads(tx: Transaction, eventIds: string[]): Promise<Map<string, Json>> {
+  const { rows } = await tx.query<{ id: string; payload: Json }>(
+    'select id, payload from skipjack.events where id = any ($1::uuid[])',
+    [eventIds],
   );
-  return new Map(rows.map((row) => [row.task_id, row.payload]));
+  return new Map(rows.map((row) => [row.id, row.payload]));
 }
 
 function columnsOf(events: EventName[]): [string[], string[]] {

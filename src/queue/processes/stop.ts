@@ -8,8 +8,10 @@
  *
  * A parked task is not held by anybody, so it ends here, and with it what would have woken it. One that waits for a
  * process which it has started goes on waiting: that process is told to cancel, and the engine that ends it ends the
- * task. It is told by a row in its inbox; its lock is not ours to take any more. One whose event has come waits for an
- * engine to hand that over: the event is taken, and a retry would wait for it in vain.
+ * task. It is told by a row in its inbox; its lock is not ours to take any more. One that is sent its event, even if
+ * its sender has not ended, waits for an engine to hand that over: a retry would wait for it in vain. Who sends an event
+ * deletes what waits for it, so it is sent where that is gone or locked; the engine is reminded, for the sender may
+ * roll back.
  */
 import { crashPoint } from '../../core/crash-point.ts';
 import type { Transaction } from '../../database/connection.ts';
@@ -51,7 +53,7 @@ export async function stopItems(
            and state in ('pending', 'active')
          offset 0
        ) as task
-       where list.process_id = any ($1::uuid[]) and list.ordinal = $2 and ${hasNoEvent}`;
+       where list.process_id = any ($1::uuid[]) and list.ordinal = $2`;
   await tx.query(
     `select
      from (select id from (${items}) as item where state = 'active' order by id) as task
@@ -81,16 +83,11 @@ async function stopWhole(tx: Transaction, ids: string[], withEngine: boolean): P
        cross join lateral (
          select * from skipjack.tasks where process_id = wanted.id and state in ('pending', 'active') offset 0
        ) as task
-       where not case when process.state = 'cancelling' then task.runs_on_cancel else task.runs_on_failure end
-         and ${hasNoEvent}`,
+       where not case when process.state = 'cancelling' then task.runs_on_cancel else task.runs_on_failure end`,
     [ids],
     true,
   );
 }
-
-const hasNoEvent = `case when task.waits_for = 'event' then task.id not in (
-           select task_id from skipjack.engine_items
-           where process_id = any ($1::uuid[]) and kind = 'event' and task_id is not null) else true end`;
 
 interface Stopped {
   workers: string[] | null;
@@ -105,9 +102,7 @@ async function stop(tx: Transaction, live: string, values: unknown[], withEngine
   const { rows } = await tx.query<Stopped>(
     `with clock as materialized (
        select clock_timestamp() as at
-     ), live as materialized (
-       ${live}
-     ), waiting as (
+     ), ${withEngine ? spareThoseSent(live) : `live as materialized (\n       ${live}\n     )`}, waiting as (
        delete from skipjack.queue_items as item
        where item.task_id = any (array(select id from live)) and item.worker is null
        returning item.task_id, item.claim_no, item.failures, item.losses, item.awaited
@@ -137,7 +132,7 @@ async function stop(tx: Transaction, live: string, values: unknown[], withEngine
        (select array_agg(id::text) from counted_down where awaited and unfinished = 0) as ended_processes,
        ${
          withEngine
-           ? `exists (select from told) or exists (select from posted) as posted,
+           ? `exists (select from told) or exists (select from posted) or exists (select from reminded) as posted,
        (select jsonb_agg(distinct jsonb_build_array(queue, priority)) from released) as lines`
            : 'false as posted, null::jsonb as lines'
        }`,
@@ -202,23 +197,36 @@ const endedTasks = `(
        where awaited or process_id = any (array(
          select id from skipjack.processes where id = any ($1::uuid[]) and tasks_awaited)))`;
 
-/**
- * What would have woken parked tasks that are `ended`. One that is being sent an event, perhaps in a long transaction of a
- * stranger's, is not waited for: its sender deletes what waits, or whoever sends the next.
- */
+/** What would have woken parked tasks that are `ended`. None of them is being sent its event: see `spareThoseSent`. */
 export const forgetEnded = `forgotten as (
        delete from skipjack.engine_items
        where process_id = any (array(select distinct process_id from ended where waits_for is not null))
          and task_id in (select id from ended where waits_for is not null)
      ), nobody_waits as (
        delete from skipjack.event_waits
-       where task_id = any (array(
-         select wait.task_id
-         from (select id from ended where waits_for = 'event' order by id) as parked
-         cross join lateral (
-           select task_id from skipjack.event_waits where task_id = parked.id limit 1 for update skip locked
-         ) as wait))
+       where task_id = any (array(select id from ended where waits_for = 'event'))
      )`;
+
+/** `unended`, but for those that are sent their events. */
+function spareThoseSent(unended: string): string {
+  return `unended as materialized (
+       ${unended}
+     ), not_sent as materialized (
+       select task_id from skipjack.event_waits
+       where task_id = any (array(select id from unended where waits_for = 'event'))
+       order by task_id
+       for update skip locked
+     ), live as materialized (
+       select * from unended where waits_for is distinct from 'event' or id in (select task_id from not_sent)
+     ), reminded as (
+       insert into skipjack.engine_items (process_id, task_id, kind, available_at)
+       select unended.process_id, unended.id, 'timer', clock.at
+       from unended
+       cross join clock
+       where unended.waits_for = 'event' and unended.id not in (select task_id from not_sent)
+       returning process_id
+     )`;
+}
 
 /** What was to wake those that have `ended`, and who else is to hear of it. */
 const wakeOthers = `${forgetEnded}, children as materialized (

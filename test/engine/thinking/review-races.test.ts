@@ -8,7 +8,7 @@ import { deleteProcess } from '../../../src/queue/processes/delete.ts';
 import { setProcessPaused } from '../../../src/queue/processes/pause.ts';
 import { retryProcess } from '../../../src/queue/processes/retry.ts';
 import { place } from '../../queue/processes/support/by-hand.ts';
-import { type Stopped, stopAfter, untilWaitsFor } from '../../queue/processes/support/race.ts';
+import { type Stopped, stopAfter } from '../../queue/processes/support/race.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
 import { claimNamed, run, type Saying, settlementOf, stateOf, taskIdOf } from '../../support/processes.ts';
 import { childrenOf, endOf, inboxOf, passTime, publishPlan, standOf, startPlan } from './support/plans.ts';
@@ -118,68 +118,43 @@ describe('a task whose event has come, in a process that stops before an engine 
   });
 });
 
-describe('a task that waits for another event than in its earlier life', () => {
-  const graph = {
-    a: { wait_for: { event: 'paid', key: '${{ string(random_int(1, 1000000000)) }}' } },
-    b: {},
-  };
-
-  /** It was stopped while somebody sent its event, who has not ended; then its process was retried. */
-  async function leaveWait(database: TestDatabase) {
-    const id = await startPlan(database, graph);
+describe('a task that is being sent its event, by a transaction that has not ended, in a process that fails', () => {
+  async function failWhileSending(database: TestDatabase) {
+    const id = await startPlan(database, { a: { wait_for: { event: 'paid' } }, b: {} });
     await thinkUntilQuiet(database.queue);
-    const [wait] = await database.sql<{ key: string }>('select key from skipjack.event_waits');
-    const key = wait?.key ?? '';
     const sender = await database.connect();
     await sender.query('begin');
-    await sender.query(`select skipjack.send_event('paid', $1, '"for the earlier life"')`, [key]);
+    await sender.query(`select skipjack.send_event('paid', payload => '7')`);
     await run(database, id, 'b', 'fails');
-    expect(await standOf(database, id)).toEqual({ a: 'cancelled', b: 'failed' });
-    expect((await retryProcess(database.db, id)).kind).toBe('retried');
-    return { id, key, sender };
-  }
-
-  test('misses nothing, if somebody sends the earlier event as it comes to wait', async ({ database }) => {
-    const { id, key, sender } = await leaveWait(database);
-    await sender.query('rollback');
-    const stopped = stopAfter(database, /insert into skipjack\.event_waits/);
-    const thinking = thinkOnce({ ...database.queue, db: stopped.db });
-    const pid = await comesTo(stopped, thinking);
-    const sent = sender.query(`select skipjack.send_event('paid', $1, '1')`, [key]);
-    await Promise.race([untilWaitsFor(database, pid), sent]);
-    stopped.go();
-    await Promise.all([thinking, sent]);
-    await thinkUntilQuiet(database.queue);
-    expect(await standOf(database, id)).toMatchObject({ a: 'waits for event' });
-    const waits = await database.sql<{ key: string }>('select key from skipjack.event_waits');
-    expect(waits).toEqual([{ key: expect.not.stringMatching(`^${key}$`) }]);
-  });
-
-  test('is put off while its earlier event is being sent, and holds nobody up', async ({ database }) => {
-    const { id, sender } = await leaveWait(database);
     const other = await startPlan(database, { a: { if: 'true' } });
     expect(await Promise.race([thinkOnce(database.queue), untilBlocked(database)])).toMatchObject({
       thought: 2,
     });
-    expect(await standOf(database, id)).toMatchObject({ a: 'waits for engine' });
+    expect(await standOf(database, id)).toEqual({ a: 'waits for event', b: 'failed' });
     expect(await standOf(database, other)).toEqual({ a: 'ready' });
+    expect(await stateOf(database, id)).toBe('failing');
+    return { id, sender };
+  }
+
+  test('completes with it, when that commits; and nobody has waited for the sender', async ({ database }) => {
+    const { id, sender } = await failWhileSending(database);
     await sender.query('commit');
-    await passTime(database);
     await thinkUntilQuiet(database.queue);
-    expect(await standOf(database, id)).toMatchObject({ a: 'waits for event' });
+    expect(await endOf(database, id, 'a')).toEqual({ state: 'completed', output: 7, error: null });
+    expect(await stateOf(database, id)).toBe('failed');
+    expect((await retryProcess(database.db, id)).kind).toBe('retried');
+    await run(database, id, 'b');
+    expect(await stateOf(database, id)).toBe('completed');
   });
 
-  test('does not complete with the earlier one, that was sent as it came to wait', async ({ database }) => {
-    const { id, sender } = await leaveWait(database);
-    const stopped = stopAfter(database, /select due\.id/);
-    const thinking = thinkOnce({ ...database.queue, db: stopped.db });
-    await comesTo(stopped, thinking);
-    await sender.query('commit');
-    stopped.go();
-    await thinking;
+  test('is cancelled, when that rolls back', async ({ database }) => {
+    const { id, sender } = await failWhileSending(database);
+    await sender.query('rollback');
+    await passTime(database);
     await thinkUntilQuiet(database.queue);
-    expect(await standOf(database, id)).toMatchObject({ a: 'waits for event' });
-    expect(await database.sql('select from skipjack.event_waits')).toHaveLength(1);
+    expect(await standOf(database, id)).toEqual({ a: 'cancelled', b: 'failed' });
+    expect(await stateOf(database, id)).toBe('failed');
+    expect(await database.sql('select from skipjack.event_waits')).toEqual([]);
   });
 });
 
