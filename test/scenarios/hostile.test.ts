@@ -80,6 +80,7 @@ const bodies: [what: string, path: string, body: string, code: string][] = [
     'invalid_request',
   ],
   ['300,000 keys', '/v1/tasks', `{${repeat(300_000, (at) => `"k${at}":1,`)}"a":1}`, 'invalid_request'],
+  ['190,000 keys', '/v1/tasks', `{${repeat(190_000, (at) => `"k${at}":1,`)}"a":1}`, 'invalid_request'],
   ['nine megabytes', '/v1/tasks', `{"handler":"${'x'.repeat(9_000_000)}"}`, 'body_too_large'],
   [
     'an event of two megabytes',

@@ -112,8 +112,11 @@ function tooLarge(bytesMax: number): SkipjackError {
   );
 }
 
-/** A body is judged before it is read: eight megabytes of brackets are four million values, and a second of work. */
-const bodyLimits = { valuesMax: 600_000, depthMax: 1_000 } as const;
+/**
+ * A body is judged before it is read: eight megabytes of brackets are four million values, and a second of work. The
+ * smallest members of a map take six bytes, so that a megabyte of input has no more of them.
+ */
+const bodyLimits = { valuesMax: 600_000, membersMax: 200_000, depthMax: 1_000 } as const;
 
 export function parseJson(text: string): unknown {
   const bulk = findBulk(text);
@@ -137,9 +140,10 @@ export function parseJson(text: string): unknown {
 
 /** By the signs outside of its texts; whether it is JSON at all is not asked. */
 function findBulk(text: string): { message: string; at: number } | null {
-  const { valuesMax, depthMax } = bodyLimits;
+  const { valuesMax, membersMax, depthMax } = bodyLimits;
   if (text.length < valuesMax && text.length < depthMax) return null;
   let values = 1;
+  let members = 0;
   let depth = 0;
   for (let at = 0; at < text.length; at += 1) {
     switch (text.charCodeAt(at)) {
@@ -149,6 +153,10 @@ function findBulk(text: string): { message: string; at: number } | null {
       case 0x2c: // ,
         values += 1;
         if (values > valuesMax) return { message: `more than ${valuesMax} values`, at };
+        break;
+      case 0x3a: // :
+        members += 1;
+        if (members > membersMax) return { message: `more than ${membersMax} members of maps`, at };
         break;
       case 0x5b: // [
       case 0x7b: // {
