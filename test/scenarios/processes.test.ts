@@ -108,13 +108,13 @@ test('the same file gives the same on dev, and on a server and two workers of wh
   const port = String(await freePort());
   const url = `http://127.0.0.1:${port}`;
   const direct = { DATABASE_URL: database.url };
-  const flags = ['--concurrency', '4', '--lease', '2s'];
+  const flags = ['--concurrency', '4'];
   const startServer = () => startProgram(['server'], { ...direct, SKIPJACK_PORT: port });
   const server = startServer();
   await server.untilSays('ready');
-  const doomed = startProgram(['worker', '--name', 'doomed', ...flags], direct);
-  // Over HTTP: it loses its server, and with it every answer that is on its way.
-  startProgram(['worker', '--name', 'survivor', ...flags], { SKIPJACK_URL: url });
+  const doomed = startProgram(['worker', '--name', 'doomed', '--lease', '2s', ...flags], direct);
+  // Over HTTP: it loses its server, and with it every answer that is on its way. What it holds outlasts that.
+  startProgram(['worker', '--name', 'survivor', '--lease', '30s', ...flags], { SKIPJACK_URL: url });
   await doomed.untilSays('worker started');
   const client = createClient({ url });
   const id = await startByCli(url, file);
