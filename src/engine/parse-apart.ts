@@ -48,13 +48,20 @@ function takeNext(): void {
   if (current === null) {
     // It keeps no program from ending.
     thread?.unref();
-    idle = setTimeout(() => void thread?.terminate(), idleMs).unref();
+    idle = setTimeout(endThread, idleMs).unref();
     return;
   }
   clearTimeout(idle);
   thread ??= startThread();
   thread.ref();
   thread.postMessage(current.source);
+}
+
+/** Who comes while it is ending gets another one. */
+function endThread(): void {
+  const ended = thread;
+  thread = null;
+  void ended?.terminate();
 }
 
 function startThread(): Worker {
