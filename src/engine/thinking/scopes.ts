@@ -6,7 +6,13 @@ import { crashPoint } from '../../core/crash-point.ts';
 import type { Json } from '../../core/json.ts';
 import type { Transaction } from '../../database/connection.ts';
 import type { Scope } from '../../expression/evaluate.ts';
-import { type Asked, readAsked, readOutputs, type TaskOutput } from '../../queue/processes/read-outputs.ts';
+import {
+  type Asked,
+  keyOf,
+  readAsked,
+  readOutputs,
+  type TaskOutput,
+} from '../../queue/processes/read-outputs.ts';
 import { type ProcessStanding, readInputs } from '../../queue/processes/read-standing.ts';
 
 export interface Asking {
@@ -47,8 +53,4 @@ export class Scopes {
       ...(item ? { item } : {}),
     };
   }
-}
-
-function keyOf(processId: string, ordinal: number): string {
-  return `${ordinal} ${processId}`;
 }

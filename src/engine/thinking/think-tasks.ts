@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { crashPoint } from '../../core/crash-point.ts';
 import { type Plan, planLimits } from '../../core/plan.ts';
-import type { TaskPlace } from '../../queue/processes/read-outputs.ts';
+import { keyOf, type TaskPlace } from '../../queue/processes/read-outputs.ts';
 import { type ProcessStanding, readFailed, readUnsuccessful } from '../../queue/processes/read-standing.ts';
 import { type InnerStart, startChildren } from './children.ts';
 import { bulkyMax, planOf, processOf, type Round, type TaskThought, waitsMax } from './context.ts';
@@ -177,8 +177,4 @@ async function readEnds(
         ([id, ordinal]) => id === process.id && ancestorsOf(plan).isBefore(ordinal, thought.ordinal),
       ),
   });
-}
-
-function keyOf(processId: string, ordinal: number): string {
-  return `${ordinal} ${processId}`;
 }

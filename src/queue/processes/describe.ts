@@ -16,7 +16,7 @@ import type { Database } from '../../database/connection.ts';
 import type { Place } from '../claimed-task.ts';
 import { fillExpressions } from './expressions.ts';
 import type { PlanCache } from './plans.ts';
-import { outputLimits, readOutputs, type TaskOutput, type TaskPlace } from './read-outputs.ts';
+import { keyOf, outputLimits, readOutputs, type TaskOutput, type TaskPlace } from './read-outputs.ts';
 
 /** How long expressions may be evaluated before others get their turn; one task takes some 50 ms at most. */
 const turnMs = 10;
@@ -109,7 +109,7 @@ async function readWritten(
     // Each once, however many need it.
     readOutputs(db.pool, [...new Map(wanted).values()]),
   ]);
-  const found = new Map(outputs.map((row) => [keyOf(row, row.ordinal), row]));
+  const found = new Map(outputs.map((row) => [keyOf(row.process_id, row.ordinal), row]));
   let left: number = outputLimits.bytesOfAllMax;
   const written = tasks.map(({ place }, index) => {
     const planned = known.get(place.definition_id)?.tasks[place.ordinal - 1];
@@ -133,15 +133,11 @@ async function readWritten(
       large_needs: Object.fromEntries(own.filter((row) => !small.has(row)).map((row) => [row.name, row.id])),
     };
   });
-  return { written, find: (place, ordinal) => found.get(keyOf(place, ordinal)) };
-}
-
-function keyOf({ process_id }: Pick<Place, 'process_id'>, ordinal: number): string {
-  return `${ordinal} ${process_id}`;
+  return { written, find: (place, ordinal) => found.get(keyOf(place.process_id, ordinal)) };
 }
 
 function keysOf(place: Place, ordinals: number[]): [string, TaskPlace][] {
-  return ordinals.map((ordinal) => [keyOf(place, ordinal), [place.process_id, ordinal]]);
+  return ordinals.map((ordinal) => [keyOf(place.process_id, ordinal), [place.process_id, ordinal]]);
 }
 
 async function readProcessContexts(db: Database, ids: string[]): Promise<Map<string, ProcessRow>> {

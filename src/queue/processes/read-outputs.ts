@@ -12,6 +12,11 @@ import type { TaskMember } from '../../expression/node.ts';
 
 export type TaskPlace = [processId: string, ordinal: number];
 
+/** For maps by place. */
+export function keyOf(...[processId, ordinal]: TaskPlace): string {
+  return `${ordinal} ${processId}`;
+}
+
 export interface TaskOutput {
   process_id: string;
   ordinal: number;

@@ -64,6 +64,15 @@ describe('a process that is to be cancelled with the task that started it', () =
   });
 });
 
+/** `a` has its event, though `b` failed; and a retry does not wait for another. */
+async function expectHandedOver(database: TestDatabase, id: string) {
+  expect(await endOf(database, id, 'a')).toEqual({ state: 'completed', output: 7, error: null });
+  expect(await stateOf(database, id)).toBe('failed');
+  expect((await retryProcess(database.db, id)).kind).toBe('retried');
+  await run(database, id, 'b');
+  expect(await stateOf(database, id)).toBe('completed');
+}
+
 describe('a task whose event has come, in a process that stops before an engine has looked', () => {
   const graph = { a: { wait_for: { event: 'paid' } }, b: {} };
 
@@ -83,11 +92,7 @@ describe('a task whose event has come, in a process that stops before an engine 
     expect(await standOf(database, id)).toEqual({ a: 'waits for event', b: 'failed' });
     await setProcessPaused(database.db, id, false);
     await thinkUntilQuiet(database.queue);
-    expect(await endOf(database, id, 'a')).toEqual({ state: 'completed', output: 7, error: null });
-    expect(await stateOf(database, id)).toBe('failed');
-    expect((await retryProcess(database.db, id)).kind).toBe('retried');
-    await run(database, id, 'b');
-    expect(await stateOf(database, id)).toBe('completed');
+    await expectHandedOver(database, id);
   });
 
   test('completes with it before its process is cancelled', async ({ database }) => {
@@ -140,11 +145,7 @@ describe('a task that is being sent its event, by a transaction that has not end
     const { id, sender } = await failWhileSending(database);
     await sender.query('commit');
     await thinkUntilQuiet(database.queue);
-    expect(await endOf(database, id, 'a')).toEqual({ state: 'completed', output: 7, error: null });
-    expect(await stateOf(database, id)).toBe('failed');
-    expect((await retryProcess(database.db, id)).kind).toBe('retried');
-    await run(database, id, 'b');
-    expect(await stateOf(database, id)).toBe('completed');
+    await expectHandedOver(database, id);
   });
 
   test('is cancelled, when that rolls back', async ({ database }) => {
