@@ -29,6 +29,7 @@ export const crashPoints = [
   'engine_item_failures_read',
   'engine_children_looked_for',
   'engine_roots_read',
+  'engine_descendants_counted',
   'engine_children_started',
   'engine_children_read',
   'engine_decided',

@@ -64,7 +64,7 @@ async function openLane(): Promise<Lane> {
   const names = Object.keys(definitions);
   // A definition is published before those that start it.
   for (const name of [
-    ...names.filter((each) => ['child', 'note', 'picky', 'lists'].includes(each)),
+    ...names.filter((each) => ['child', 'note', 'picky', 'lists', 'nothing'].includes(each)),
     ...names,
   ])
     await engine.publish({ source: definitions[name] ?? '' }, { name });
@@ -298,7 +298,7 @@ describe('a crash point', () => {
     expect(summaryOf(expected)).toMatchInlineSnapshot(`
       {
         "a cancel of what is paused": [
-          "cancelled cancelled: child cancelled, nap cancelled, open cancelled, cleans completed, cleans[0] completed, cleans[1] completed, sleeps completed",
+          "cancelled cancelled: child cancelled, nap cancelled, open cancelled, cleans completed, 2 × cleans[] completed, sleeps completed",
           "child cancelled: work cancelled",
         ],
         "a deadline": [
@@ -309,46 +309,37 @@ describe('a crash point', () => {
         "a failure that stops everything": [
           "child cancelled: work cancelled",
           "clean completed: first completed",
-          "failing failed: fails failed, asks completed, after completed, never cancelled, child cancelled, nap cancelled, waits cancelled, runs cancelled, list cancelled, list[0] cancelled, list[1] cancelled, list[2] cancelled",
+          "failing failed: fails failed, asks completed, after completed, never cancelled, child cancelled, nap cancelled, waits cancelled, runs cancelled, list cancelled, 3 × list[] cancelled",
         ],
         "a failure that stops what is behind it": [
           "independent failed: fails failed, behind cancelled, further cancelled, cleans completed, other completed, after completed",
         ],
         "a process that uses everything": [
-          "child completed: work completed",
-          "child completed: work completed",
-          "child completed: work completed",
+          "3 × child completed: work completed",
           "note completed: nap completed",
-          "rich completed: open completed, skipped skipped, behind skipped, behind that skipped, list completed, list[0] completed, list[1] completed, list[2] completed, grid completed, grid[0] completed, grid[1] completed, big completed, child completed, children completed, children[0] completed, children[1] completed, aside completed, nap completed, later completed, kept completed, comes completed, late failed, always completed",
+          "rich completed: open completed, skipped skipped, behind skipped, behind that skipped, list completed, 3 × list[] completed, grid completed, 2 × grid[] completed, big completed, child completed, children completed, 2 × children[] completed, aside completed, nap completed, later completed, kept completed, comes completed, late failed, always completed",
         ],
         "a retry from the top": [
-          "lists completed: items completed, items[0] completed, items[1] completed, items[2] completed, then completed, times completed, times[0] completed, times[1] completed, last completed, last[0] completed",
+          "lists completed: items completed, 3 × items[] completed, then completed, times completed, 2 × times[] completed, last completed, last[] completed",
           "parent completed: lists completed, after completed",
         ],
         "a retry with other inputs": [
           "independent completed: fails completed, behind completed, further completed, cleans skipped, other completed, after completed",
         ],
         "events that somebody is sending": [
-          "child cancelled: work cancelled",
-          "child cancelled: work cancelled",
+          "2 × child cancelled: work cancelled",
           "note completed: nap completed",
-          "rich cancelled: open cancelled, skipped cancelled, behind cancelled, behind that cancelled, list cancelled, grid cancelled, big cancelled, child cancelled, children cancelled, children[0] cancelled, children[1] cancelled, aside completed, nap completed, later cancelled, kept completed, comes cancelled, late failed, always completed",
+          "rich cancelled: open cancelled, skipped cancelled, behind cancelled, behind that cancelled, list cancelled, grid cancelled, big cancelled, child cancelled, children cancelled, 2 × children[] cancelled, aside completed, nap completed, later cancelled, kept completed, comes cancelled, late failed, always completed",
         ],
         "more failed items than may": [
-          "some completed: items failed, items[0] failed, items[1] failed, items[2] completed, items[3] cancelled, then completed",
+          "some completed: items failed, 2 × items[] failed, items[] completed, items[] cancelled, then completed",
+        ],
+        "more processes than are started without a look at how many there are": [
+          "many completed: starts completed, 101 × starts[] completed",
+          "101 × nothing completed: idle skipped",
         ],
         "processes that start themselves": [
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
-          "refused failed: deep failed, free completed",
+          "11 × refused failed: deep failed, free completed",
         ],
         "what is of a process that was deleted": [],
         "what throws": [
@@ -517,20 +508,24 @@ describe('between the look of an engine and its parking', () => {
   });
 });
 
-/** How each part ends where nobody dies: the states of its processes. */
+/** How each part ends where nobody dies: the states of its processes; how many there are of those that are alike. */
 function summaryOf(expected: Map<string, Json>): Json {
   return Object.fromEntries(
     [...expected].map(([part, seen]) => {
       const { processes } = seen as unknown as {
         processes: { name: string; state: string; all: { name: string; state: string }[] }[] | null;
       };
-      return [
-        part,
-        (processes ?? []).map(
-          ({ name, state, all }) =>
-            `${name} ${state}: ${(all ?? []).map((task) => `${task.name} ${task.state}`).join(', ')}`,
-        ),
-      ];
+      const lines = (processes ?? []).map(({ name, state, all }) => {
+        const tasks = (all ?? []).map((task) => `${task.name.replace(/\[\d+\]$/, '[]')} ${task.state}`);
+        return `${name} ${state}: ${counted(tasks).join(', ')}`;
+      });
+      return [part, counted(lines)];
     }),
   );
+}
+
+function counted(lines: string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const line of lines) counts.set(line, (counts.get(line) ?? 0) + 1);
+  return [...counts].map(([line, count]) => (count === 1 ? line : `${count} × ${line}`));
 }
