@@ -46,6 +46,12 @@ export function isConnectionFault(error: unknown): boolean {
   return connectionCodes.test(code) || connectionMessages.test(error.message);
 }
 
+/** It took longer than somebody allows: a statement (57014, or our own patience), or a transaction (25P04). */
+export function isTimeLimit(error: unknown): boolean {
+  if (['57014', '25P04'].includes(sqlState(error) ?? '')) return true;
+  return error instanceof Error && /query read timeout/i.test(error.message);
+}
+
 /** A lock could not be had in time (`lock_timeout`). */
 export function isLockTimeout(error: unknown): boolean {
   return sqlState(error) === '55P03';

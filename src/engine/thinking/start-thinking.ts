@@ -4,7 +4,8 @@
  */
 import { reconnectDelayMs, withJitter } from '../../core/backoff.ts';
 import { engineLine } from '../../queue/processes/inbox.ts';
-import { type Thinker, thinkOnce } from './think-once.ts';
+import { createSlowProcesses } from './slow-processes.ts';
+import { type Thinker, TurnTimedOut, thinkOnce } from './think-once.ts';
 
 export interface Thinking {
   /** Stops when the turn under way has ended. */
@@ -30,6 +31,7 @@ export function startThinking(
   const { signal } = stopping;
   /** By when they are looked at again. */
   const busy = new Map<string, number>();
+  const slow = createSlowProcesses();
   let isHinted = true;
   let wake: () => void = () => {};
   const unsubscribe = queue.db.hints.subscribe((hint) => {
@@ -48,6 +50,10 @@ export function startThinking(
         if (pauseMs > 0 && !isHinted) await pause(pauseMs);
       } catch (error) {
         onError(error);
+        if (error instanceof TurnTimedOut) {
+          slow.turnTimedOut(error.processIds);
+          continue;
+        }
         faults += 1;
         await pause(reconnectDelayMs(faults), { isDeaf: true });
       }
@@ -58,14 +64,23 @@ export function startThinking(
   async function turn(): Promise<number> {
     const now = performance.now();
     for (const [id, until] of busy) if (until <= now) busy.delete(id);
-    const result = await thinkOnce(queue, { onError, passOver: [...busy.keys()] });
+    const { passOver, processesMax } = slow.next();
+    const result = await thinkOnce(queue, {
+      onError,
+      passOver: [...busy.keys(), ...passOver],
+      processesMax,
+    });
+    slow.turnEnded();
     for (const id of result.busy)
       if (busy.size < busyMax) busy.set(id, performance.now() + withJitter(busyMs));
     if (result.thought > 0) return 0;
     // No more are passed over: the next look would find them again at once.
     if (busy.size >= busyMax) return withJitter(busyMs);
     // A timer fires a millisecond early, as node has it.
-    const dueMs = Math.max(1, Math.ceil(result.nextDueMs ?? pollIntervalMs) + 1);
+    const dueMs = Math.max(
+      1,
+      Math.ceil(Math.min(result.nextDueMs ?? pollIntervalMs, slow.nextTryMs() ?? pollIntervalMs)) + 1,
+    );
     const isBusy = busy.size > 0 || result.busy.length > 0;
     return Math.min(withJitter(pollIntervalMs), dueMs, isBusy ? withJitter(busyMs) : pollIntervalMs * 2);
   }

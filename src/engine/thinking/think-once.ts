@@ -4,16 +4,17 @@
  *
  * Should that throw, it is repeated process by process, then row by row, so that what cannot be thought about holds
  * nothing else up. The row that threw is counted and put off; the third time ends its task, or its process. Faults of
- * the connection are nobody's: they end the turn.
+ * the connection are nobody's: they end the turn. So does a time limit, which says whose turn it was.
  */
 import { crashPoint } from '../../core/crash-point.ts';
 import type { Plan } from '../../core/plan.ts';
 import { inTransaction, type Transaction } from '../../database/connection.ts';
-import { isConnectionFault, isRepeatable } from '../../database/faults.ts';
+import { isConnectionFault, isRepeatable, isTimeLimit } from '../../database/faults.ts';
 import type { Hint } from '../../database/hints.ts';
 import {
   type DueProcess,
   dropThoughtsOfGone,
+  dueProcessesMax,
   findDueProcesses,
   lockFreeProcesses,
   readDueThoughts,
@@ -29,8 +30,23 @@ export type Thinker = Pick<Queue, 'db' | 'plans' | 'repeated'>;
 export interface ThinkOptions {
   /** Hears of what threw, where it did not end the turn. */
   onError?: (error: unknown) => void;
-  /** Processes that were found locked a moment ago. */
+  /** Processes that were found locked a moment ago, or took too long. */
   passOver?: string[];
+  /** Processes of one turn at most. */
+  processesMax?: number;
+}
+
+/** What was to be thought about these processes took longer than a statement, or a transaction, may. */
+export class TurnTimedOut extends Error {
+  override name = 'TurnTimedOut';
+  readonly processIds: string[];
+
+  constructor(processIds: string[], cause: unknown) {
+    super(`thinking about ${processIds.length} processes took longer than the database or we allow`, {
+      cause,
+    });
+    this.processIds = processIds;
+  }
 }
 
 export interface TurnResult {
@@ -50,8 +66,8 @@ const turnMs = 250;
 const alonesMax = 500;
 
 export async function thinkOnce(queue: Thinker, options: ThinkOptions = {}): Promise<TurnResult> {
-  const { onError = () => {}, passOver = [] } = options;
-  const { due, nextDueMs } = await findDueProcesses(queue.db, { passOver });
+  const { onError = () => {}, passOver = [], processesMax = dueProcessesMax } = options;
+  const { due, nextDueMs } = await findDueProcesses(queue.db, { passOver, limit: processesMax });
   if (due.length === 0) return { thought: 0, busy: [], nextDueMs };
   crashPoint('engine_candidates_found');
   const plans = await queue.plans.get(due.flatMap(({ definition_id: id }) => id ?? []));
@@ -87,7 +103,7 @@ export async function thinkUntilQuiet(
 
 /** What is repeated is counted; what no repeating heals now is for whoever asked for the turn. */
 function endTurnBy(queue: Thinker, error: unknown): void {
-  if (isConnectionFault(error)) throw error;
+  if (error instanceof TurnTimedOut || isConnectionFault(error)) throw error;
   if (isRepeatable(error)) queue.repeated.deadlocks += 1;
 }
 
@@ -111,6 +127,8 @@ async function think(
     const done = locked.length === 0 ? 0 : await thinkRounds(tx, turn);
     crashPoint('engine_before_commit');
     return { thought: done, ids: locked, hints: turn.hints };
+  }).catch((error) => {
+    throw isTimeLimit(error) ? new TurnTimedOut(asked, error) : error;
   });
   crashPoint('engine_committed');
   announce(queue, hints);

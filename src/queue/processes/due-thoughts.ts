@@ -18,14 +18,14 @@ export interface DueProcess {
 
 /** Rows looked at for candidates; a process may have many. */
 const rowsMax = 500;
-const processesMax = 50;
+export const dueProcessesMax = 50;
 /** Each has a plan, which may be large. */
 const definitionsMax = 20;
 
 /** `passOver`: processes that were found locked a moment ago. Without any that is due: when the next one is. */
 export async function findDueProcesses(
   db: Database,
-  { passOver }: { passOver: string[] },
+  { passOver, limit = dueProcessesMax }: { passOver: string[]; limit?: number },
 ): Promise<{ due: DueProcess[]; nextDueMs: number | null }> {
   const { rows } = await db.pool.query<{ due: DueProcess[] | null; next_due_ms: number | null }>(
     `with due as materialized (
@@ -37,7 +37,7 @@ export async function findDueProcesses(
      ), firsts as materialized (
        select process_id, min(available_at) as at, min(id) as id from due group by process_id
        order by at, id
-       limit ${processesMax}
+       limit ${Math.min(limit, dueProcessesMax)}
      )
      select
        (select json_agg(json_build_object('id', firsts.process_id, 'definition_id', process.definition_id) order by firsts.at, firsts.id)
