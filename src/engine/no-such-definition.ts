@@ -2,16 +2,20 @@
 import { SkipjackError } from '../core/errors.ts';
 import type { Database } from '../database/connection.ts';
 import { Suggester } from '../definition/suggest.ts';
-import { listDefinitionNames } from './read-definitions.ts';
+import { listDefinitionNames, listVersions } from './read-definitions.ts';
 
 export async function noSuchDefinition(
   db: Database,
   name: string,
   version: number | null = null,
 ): Promise<SkipjackError> {
+  const [newest] = version === null ? [] : await listVersions(db, name, { limit: 1 });
+  if (newest)
+    return new SkipjackError(
+      'not_found',
+      `The definition "${name}" has no version ${version}; its newest is ${newest.version}.`,
+    );
   const names = await listDefinitionNames(db);
-  if (version !== null && names.includes(name))
-    return new SkipjackError('not_found', `The definition "${name}" has no version ${version}.`);
   const meant = new Suggester().nearest(name, names);
   const advice = /\.(ya?ml|json)$/i.test(name)
     ? `A file is started by { file: ${JSON.stringify(name)} }.`

@@ -170,7 +170,7 @@ describe('looking', () => {
     const missing = await api.get(`${path}/versions/3`);
     expect([missing.status, missing.body.detail]).toEqual([
       404,
-      'The definition "loan-application" has no version 3.',
+      'The definition "loan-application" has no version 3; its newest is 2.',
     ]);
     for (const version of ['0', 'newest', '1.5', '99999999999']) {
       expect((await api.get(`${path}/versions/${version}`)).status).toBe(400);

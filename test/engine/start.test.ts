@@ -252,7 +252,7 @@ describe('what cannot be started is refused in a sentence:', () => {
     );
     expect(await refusalOf(engine.startProcess('loan', { version: 2 }))).toMatchObject({
       code: 'not_found',
-      message: 'The definition "loan" has no version 2.',
+      message: 'The definition "loan" has no version 2; its newest is 1.',
     });
     expect((await refusalOf(engine.startProcess('./flows/loan.yaml'))).message).toBe(
       'There is no definition "./flows/loan.yaml". A file is started by { file: "./flows/loan.yaml" }.',
