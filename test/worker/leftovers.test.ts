@@ -1,11 +1,20 @@
 /** What a worker that was killed leaves behind, and who clears it away. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { type Attempt, privateFolder } from '../../src/worker/executors/container/attempt.ts';
 import { exchangeFolderPrefix } from '../../src/worker/executors/exchange-folder.ts';
 import { sweepLeftovers } from '../../src/worker/leftovers/sweep.ts';
@@ -14,6 +23,19 @@ import { because } from '../support/skip.ts';
 import { execute, isAlive, isPidAlive, makeFolder, until } from './support/execution.ts';
 
 const fixture = join(import.meta.dirname, 'support/executor-process.mjs');
+
+/** A folder for temporary files of our own: in that of all, each worker that starts in another test sweeps too. */
+const outerTmp = process.env.TMPDIR;
+
+beforeAll(() => {
+  process.env.TMPDIR = mkdtempSync(join(tmpdir(), 'skipjack-leftovers-'));
+});
+
+afterAll(() => {
+  rmSync(tmpdir(), { recursive: true, force: true });
+  if (outerTmp === undefined) delete process.env.TMPDIR;
+  else process.env.TMPDIR = outerTmp;
+});
 
 interface Scene {
   worker: ChildProcess;
@@ -196,7 +218,8 @@ test('folders so deep that their path is too long for the system are removed too
     folder=$(dirname "$SKIPJACK_OUTPUT")
     echo "$folder"
     cd "$folder"
-    for i in $(seq 1500); do mkdir aaaaa && cd -P ./aaaaa || exit 1; done`;
+    name=$(printf %0200d 0)
+    for i in $(seq 45); do mkdir $name && cd -P ./$name || exit 1; done`;
   const { ending } = await execute({ type: 'run', run });
   expect(ending).toMatchObject({ kind: 'completed', output: expect.stringContaining(exchangeFolderPrefix) });
   expect(existsSync((ending as { output: string }).output)).toBe(false);

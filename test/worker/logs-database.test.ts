@@ -149,8 +149,10 @@ test('programs that write faster than the database takes lines wait, and no line
   );
   const states = () =>
     database.sql<{ state: string }>('select state from skipjack.tasks where id = any ($1)', [ids]);
-  await untilSo('all have completed', async () =>
-    (await states()).every(({ state }) => state === 'completed'),
+  await untilSo(
+    'all have completed',
+    async () => (await states()).every(({ state }) => state === 'completed'),
+    180_000,
   );
   const logs = await database.sql<{ lines: string; inOrder: boolean }>(
     `select count(*) as lines, bool_and(line::text = text) as "inOrder"
@@ -158,4 +160,4 @@ test('programs that write faster than the database takes lines wait, and no line
     [ids],
   );
   expect(logs).toEqual(Array(4).fill({ lines: String(count), inOrder: true }));
-});
+}, 200_000);

@@ -7,7 +7,7 @@ import type { ClaimedTask } from '../../src/core/task-source.ts';
 import type { Ending } from '../../src/worker/executors/executor.ts';
 import { AttemptStopped } from '../../src/worker/stop-reason.ts';
 import { outputBytesMax } from '../../src/worker/storable.ts';
-import { execute, isAlive, until } from './support/execution.ts';
+import { execute, isAlive, until, withoutUsage } from './support/execution.ts';
 
 let folder: string;
 
@@ -27,11 +27,11 @@ interface Options {
 }
 
 async function script(run: string, { env, ...options }: Options = {}): Promise<Ending> {
-  return (await execute({ type: 'run', run, ...(env ? { env } : {}) }, options)).ending;
+  return withoutUsage((await execute({ type: 'run', run, ...(env ? { env } : {}) }, options)).ending);
 }
 
 async function command(file: string, args: string[] = [], options: Options = {}): Promise<Ending> {
-  return (await execute({ type: 'command', command: file, args }, options)).ending;
+  return withoutUsage((await execute({ type: 'command', command: file, args }, options)).ending);
 }
 
 /** Aborts when the program has made the file. */
@@ -317,16 +317,21 @@ describe('leftovers', () => {
 
   test('nor one that holds nothing open, after a program that was not quick', async () => {
     const daemon = `setsid sh -c 'echo $$ > ${folder}/child; exec sleep 1000' >/dev/null 2>&1 &`;
-    const ending = await script(`${daemon} sleep 1.2; echo done`);
+    const ending = await script(`${daemon} sleep 2.5; echo done`);
     expect(ending).toMatchObject({ kind: 'completed', output: 'done' });
     expect(isAlive(join(folder, 'child'))).toBe(false);
   });
 
   test('after a quick program it is ended some seconds later, also when it ignores SIGTERM', async () => {
-    const daemon = `setsid sh -c 'trap "" TERM; echo $$ > ${folder}/child; while :; do sleep 1000; done' >/dev/null 2>&1 &`;
-    const startedMs = performance.now();
-    await script(`${daemon} while [ ! -s ${folder}/child ]; do :; done`);
-    expect(performance.now() - startedMs).toBeLessThan(1_500);
-    await until('the child is gone', () => !isAlive(join(folder, 'child')));
+    const daemon = (pid: string) =>
+      `setsid sh -c 'trap "" TERM; echo $$ > ${pid}; while :; do sleep 1000; done' >/dev/null 2>&1 & while [ ! -s ${pid} ]; do :; done`;
+    // How quick a program is, is up to the machine too: one that took a second is not, and its child has been ended.
+    let pid = '';
+    for (let tries = 1; tries <= 5 && !isAlive(pid); tries += 1) {
+      pid = join(folder, `child-${tries}`);
+      await script(daemon(pid), { killGraceMs: 50 });
+    }
+    expect(isAlive(pid), 'it outlives a quick program').toBe(true);
+    await until('the child is gone', () => !isAlive(pid));
   });
 });

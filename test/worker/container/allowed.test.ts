@@ -233,7 +233,7 @@ describe.skipIf(isMissing)('the policy of the worker', () => {
             cmd: ['httpd', '-f', '-p', '8080', '-h', '/www'],
           },
         ],
-        run: 'echo up; for i in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://web:8080/a && break; sleep 0.2; done',
+        run: 'echo up; until wget -q -O - http://web:8080/a; do sleep 0.2; done',
       },
       {
         onLine: ({ text }) => {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { instance, isMissing, run, said } from './support/attempts.ts';
+import { instance, isMissing, run, said, touchInMain } from './support/attempts.ts';
 
 describe.skipIf(isMissing)('what goes into a container and comes out', () => {
   test('the input, whose it is, and stdin', async () => {
@@ -107,7 +107,10 @@ describe.skipIf(isMissing)('what goes into a container and comes out', () => {
   });
 
   test('progress is told while it runs', async () => {
-    const ran = await run({ run: 'echo 40 > "$SKIPJACK_PROGRESS"; sleep 6.5' });
+    const ran = await run(
+      { run: 'echo 40 > "$SKIPJACK_PROGRESS"; while [ ! -e /tmp/told ]; do sleep 0.2; done' },
+      { onProgress: () => touchInMain('/tmp/told') },
+    );
     expect(ran.progress).toEqual([40]);
   });
 

@@ -105,7 +105,7 @@ describe.skipIf(isMissing)('a container is held in bounds', () => {
 
   test('a container that exits because it may make no more processes says so', async () => {
     const { ending } = await run({
-      run: 'i=0; while [ $i -lt 40 ]; do sleep 2 & i=$((i+1)); done; sleep 1; exit 7',
+      run: 'i=0; while [ $i -lt 40 ]; do sleep 60 & i=$((i+1)); done; sleep 1; exit 7',
       limits: { pids: 16 },
     });
     expect(ending).toMatchObject({ kind: 'failed', error: { code: 'pids_limit' } });

@@ -151,7 +151,7 @@ describe.skipIf(isMissing)('sidecars', () => {
           probe: {
             cmd: ['wget', '-q', '-O', '-', 'http://127.0.0.1:8080/'],
             interval: '50ms',
-            timeout: '10s',
+            timeout: '50s',
           },
         },
       ],
@@ -165,14 +165,14 @@ describe.skipIf(isMissing)('sidecars', () => {
 
   test('one that never gets ready fails the task before main starts', async () => {
     const ran = await run({
-      sidecars: [{ ...web, probe: { port: 8080, path: '/missing', interval: '50ms', timeout: '1s' } }],
+      sidecars: [{ ...web, probe: { port: 8080, path: '/missing', interval: '50ms', timeout: '5s' } }],
       cmd: ['echo', 'main'],
     });
     expect(ran.ending).toMatchObject({
       kind: 'failed',
       error: {
         code: 'sidecar_unhealthy',
-        message: 'sidecar web was not ready within 1s: it answered with HTTP status 404',
+        message: 'sidecar web was not ready within 5s: it answered with HTTP status 404',
       },
     });
     expect(said(ran)).toEqual([]);
@@ -181,10 +181,15 @@ describe.skipIf(isMissing)('sidecars', () => {
   test('one that exits stops a main that cannot do without it', async () => {
     const ran = await run(
       {
+        volumes: ['/shared'],
         sidecars: [
-          { image: 'skipjack-test/busybox:1', name: 'db', run: 'sleep 1; echo crashed >&2; exit 5' },
+          {
+            image: 'skipjack-test/busybox:1',
+            name: 'db',
+            run: 'while [ ! -e /shared/waiting ]; do sleep 0.1; done; echo crashed >&2; exit 5',
+          },
         ],
-        run: 'echo waiting; sleep 60',
+        run: 'echo waiting; touch /shared/waiting; sleep 60',
       },
       { killGraceMs: 200 },
     );

@@ -7,7 +7,7 @@ import { sweepContainers } from '../../../src/worker/executors/container/sweep.t
 import { readStartTime } from '../../../src/worker/place.ts';
 import { cli, leftovers, testImage } from '../../support/docker.ts';
 import { claimedTask } from '../support/tasks.ts';
-import { container, instance, isMissing, place, run, runtime } from './support/attempts.ts';
+import { container, instance, isMissing, place, run, runtime, touchInMain } from './support/attempts.ts';
 
 /** A database that holds the claims with these tokens. */
 function holding(tokens: string[] = [], id = instance) {
@@ -62,10 +62,19 @@ describe.skipIf(isMissing)('the sweep', () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect(await sweep(holding([token]), 'another place'), 'from elsewhere').toBe(0);
-    const own = run({ run: 'sleep 3' });
-    await expect.poll(() => leftovers(instance).length).toBe(5);
+    let tellUp = () => {};
+    const isUp = new Promise<void>((resolve) => {
+      tellUp = resolve;
+    });
+    const own = run(
+      { run: 'echo up; while [ ! -e /tmp/swept ]; do sleep 0.2; done' },
+      { onLine: () => tellUp() },
+    );
+    await isUp;
+    expect(leftovers(instance)).toHaveLength(5);
     expect(await sweep(holding([]))).toBe(4);
     expect(leftovers(instance)).toHaveLength(1);
+    touchInMain('/tmp/swept');
     expect((await own).ending).toMatchObject({ kind: 'completed' });
   });
 

@@ -33,10 +33,18 @@ export interface Recorded {
 
 const recordedMax = 1_048_576;
 
+export interface RecordingOptions extends Partial<ExecutionContext> {
+  /** Called after it was recorded. */
+  onProgress?: (value: Json) => void;
+  onSay?: (text: string) => void;
+}
+
 /** A context that remembers what it was told. */
-export function recordingContext(
-  more: Partial<ExecutionContext> = {},
-): ExecutionContext & { recorded: Recorded } {
+export function recordingContext({
+  onProgress,
+  onSay,
+  ...more
+}: RecordingOptions = {}): ExecutionContext & { recorded: Recorded } {
   const recorded: Recorded = { streams: { stdout: '', stderr: '' }, ended: [], said: [], progress: [] };
   return {
     signal: new AbortController().signal,
@@ -50,15 +58,21 @@ export function recordingContext(
         },
         end: () => recorded.ended.push(stream),
       }),
-      say: (text, options) => recorded.said.push({ text, stream: options?.stream }),
+      say: (text, options) => {
+        recorded.said.push({ text, stream: options?.stream });
+        onSay?.(text);
+      },
     },
-    progress: (value) => recorded.progress.push(value),
+    progress: (value) => {
+      recorded.progress.push(value);
+      onProgress?.(value);
+    },
     recorded,
     ...more,
   };
 }
 
-export interface ExecuteOptions extends Partial<ExecutionContext> {
+export interface ExecuteOptions extends RecordingOptions {
   policy?: Partial<CommandPolicy>;
   task?: Partial<ClaimedTask>;
 }
@@ -74,6 +88,12 @@ export async function execute(
   const runnable: RunnableTask = { ...claimedTask(null, task), spec };
   const ending = await executor(runnable, recording);
   return { ending, recorded: recording.recorded };
+}
+
+/** How it ended, without what was used: on a busy machine any program may live until that is first looked at. */
+export function withoutUsage(ending: Ending): Ending {
+  const { cpuMs: _cpuMs, memoryPeakBytes: _memoryPeakBytes, ...rest } = ending;
+  return rest;
 }
 
 /** A folder for the test alone. */

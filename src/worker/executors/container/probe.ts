@@ -62,7 +62,11 @@ function ask(
       answer.destroy();
       resolve(answer.statusCode ?? 500);
     });
-    const timer = setTimeout(() => asked.destroy(), timeoutMs / 2);
+    const timer = setTimeout(() => {
+      // First: to destroy it is told as a reset.
+      resolve(null);
+      asked.destroy();
+    }, timeoutMs / 2);
     asked.on('close', () => {
       clearTimeout(timer);
       resolve(null);

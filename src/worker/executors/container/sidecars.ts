@@ -108,7 +108,7 @@ async function untilReady(
   const timeoutMs = parseDuration(probe?.timeout ?? '') ?? timeoutMsDefault;
   const until = performance.now() + timeoutMs;
   let isRunning = false;
-  let answer: true | string = 'it was not started';
+  let answer: string | null = null;
   for (;;) {
     throwIfStopped(attempt.context.signal);
     if (exited.aborted) throw exited.reason;
@@ -116,14 +116,16 @@ async function untilReady(
     if (leftMs <= 0) break;
     isRunning ||= await runs(attempt, container);
     if (isRunning) {
-      answer = probe === undefined || (await tryProbe(attempt, container, probe, leftMs));
-      if (answer === true) return;
+      const said = probe === undefined || (await tryProbe(attempt, container, probe, leftMs));
+      if (said === true) return;
+      // A try that the end of its time cut short says less than the one before.
+      if (answer === null || performance.now() < until) answer = said;
     }
     await pauseUnless(isRunning ? Math.max(intervalMs, 50) : runningPollMs, [attempt.context.signal, exited]);
   }
   throw new ContainerFailure(
     'sidecar_unhealthy',
-    `sidecar ${sidecar.name} was not ready within ${formatDuration(timeoutMs)}: ${answer}`,
+    `sidecar ${sidecar.name} was not ready within ${formatDuration(timeoutMs)}: ${answer ?? 'it was not started'}`,
   );
 }
 

@@ -37,6 +37,7 @@ export interface Options {
   keepLines?: boolean;
   /** Called with each line that the attempt says. */
   onLine?: (line: Line) => void;
+  onProgress?: (value: Json) => void;
 }
 
 export interface Line {
@@ -83,9 +84,18 @@ export async function run(spec: Partial<ContainerSpec>, options: Options = {}): 
       options.onLine?.(line);
     }),
     mask: options.mask ?? plainMask,
-    progress: (value) => progress.push(value),
+    progress: (value) => {
+      progress.push(value);
+      options.onProgress?.(value);
+    },
   });
   return { ending, lines, progress, taskId: task.id };
+}
+
+/** Makes a file in the main container that runs: what its program waits for. */
+export function touchInMain(path: string): void {
+  const filters = [`--filter=label=skipjack.instance=${instance}`, '--filter=label=skipjack.part=main'];
+  cli('exec', cli('ps', ...filters, '--format={{.Names}}'), 'touch', path);
 }
 
 /** Runs one attempt and stops it when it says `text`. */
