@@ -81,7 +81,7 @@ function findForeign(
     if (!Array.isArray(value) && !isPlain(value))
       return { pointer, message: `${describe(value)}, not plain JSON` };
     for (const key of Object.keys(value)) {
-      letters += key.length;
+      if (!Array.isArray(value)) letters += key.length;
       const at = `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`;
       const found = visit((value as Record<string, unknown>)[key], at, depth + 1);
       if (found) return found;

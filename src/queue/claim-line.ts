@@ -121,7 +121,9 @@ export function createClaimLine(
     await looking;
     looking = null;
     dropExpired();
-    arm();
+    // Who came between the end of that look and here found it under way, and nobody has looked for them.
+    if (lookAgain && waiters.length > 0) void run();
+    else arm();
   }
 
   async function claimFor(parts: ClaimPart[]) {

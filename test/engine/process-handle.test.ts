@@ -161,6 +161,17 @@ describe('completing a task', () => {
     const [review] = await process.getActiveTasks();
     expect(review?.needs[open]).toBe(largest);
   });
+
+  test('takes a list of at most 1 MiB, whose places are no letters of it', async ({ engine }) => {
+    const process = await engine.startProcess({ source: loan });
+    // As JSON: two letters for each number, two brackets, two quotes.
+    const numbers = Array.from({ length: 90_000 }, () => 7);
+    const text = 'x'.repeat(1024 * 1024 - 2 * numbers.length - 4);
+    expect(await refusalOf(process.complete(open, [...numbers, `${text}x`]))).toMatchObject({
+      code: 'invalid_request',
+    });
+    expect(await process.complete(open, [...numbers, text])).toEqual({ repeated: false });
+  });
 });
 
 describe('failing a task', () => {

@@ -116,7 +116,7 @@ describe('waiting for work', () => {
 
   test('a hint that comes while a claim is under way is not undone by it', async ({ database }) => {
     for (let count = 0; count < 20; count += 1) await enqueue(database, { priority: 1 });
-    const line = createClaimLine(database.db, { queues: ['default'] });
+    const line = createClaimLine(database.db, { queues: ['default'] }, { pollIntervalMs: 10 * long });
     const part = () => ({
       limit: 1,
       startLimit: 1,

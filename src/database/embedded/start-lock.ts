@@ -6,7 +6,7 @@
  * one postmaster run on its data.
  */
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { withJitter } from '../../core/backoff.ts';
@@ -18,6 +18,8 @@ const pollMs = 40;
 
 /** Between creating the lock and writing into it lie microseconds; a lock empty for longer was abandoned. */
 const emptyForMsMax = 2_000;
+/** A lock for breaking one that is older was abandoned as well. */
+const breakingForMsMax = 10_000;
 
 /** Waits for the lock of `directory`, at most `waitMs`; answers how to release it. */
 export async function takeStartLock(
@@ -56,14 +58,25 @@ async function isAbandoned(path: string, text: string): Promise<boolean> {
 }
 
 /**
- * Two may find the same abandoned lock, and the slower must not remove the one that the faster has made since.
- * So it is moved away, looked at, and put back if it was not the abandoned one.
+ * Two may find the same abandoned lock, and the slower must not remove the one that the faster has made since. So
+ * whoever breaks it holds a lock for that, and looks again: while the abandoned one is there, nobody makes another.
  */
 async function breakLock(path: string, abandoned: string): Promise<void> {
-  const aside = `${path}.${randomUUID()}`;
-  if ((await unlessMissing(rename(path, aside).then(() => true))) === undefined) return;
-  if ((await readFile(aside, 'utf8')) !== abandoned) await link(aside, path).catch(() => undefined);
-  await rm(aside, { force: true });
+  const breaking = `${path}.breaking`;
+  try {
+    await writeFile(breaking, '', { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const status = await unlessMissing(stat(breaking));
+    // Held for as long as it takes to read a file: who died just then left it behind.
+    if (status && Date.now() - status.mtimeMs > breakingForMsMax) await rm(breaking, { force: true });
+    return;
+  }
+  try {
+    if ((await unlessMissing(readFile(path, 'utf8'))) === abandoned) await rm(path, { force: true });
+  } finally {
+    await rm(breaking, { force: true });
+  }
 }
 
 async function describeHolder(directory: string, path: string) {

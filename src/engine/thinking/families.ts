@@ -48,7 +48,6 @@ export async function findTooMany<Each extends Start>(tx: Transaction, starts: E
   );
   if (due.length > 0) {
     const counts = await countDescendants(tx, due, descendantsMax);
-    crashPoint('engine_descendants_counted');
     for (const root of due) remember(root, { counted: counts.get(root) ?? 0, started: 0, countedAtMs: now });
   }
   return new Set([...byRoot].flatMap(([root, all]) => all.slice(take(root, all.length))));
