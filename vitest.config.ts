@@ -8,5 +8,7 @@ export default defineConfig({
     maxWorkers: 3,
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // Its own second is soon over on a machine that does much else.
+    expect: { poll: { timeout: 30_000 } },
   },
 });

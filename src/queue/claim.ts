@@ -2,6 +2,7 @@
  * Claim: hands due tasks to workers, each to one, and the same again to who asks again. The SQL, and why it has
  * its shape, is in claim-statement.ts.
  */
+import { crashPoint } from '../core/crash-point.ts';
 import { type Database, inTransaction } from '../database/connection.ts';
 import { type ClaimSelection, claimStatement, type Line } from './claim-statement.ts';
 import { type ClaimedRow, claimedColumns, type TakenTask, toTakenTask } from './claimed-task.ts';
@@ -38,7 +39,7 @@ export async function claimTasks(
   parts: ClaimPart[],
 ): Promise<Claimed> {
   if (!parts.some((part) => part.mayRepeat)) return claimOnce(db.pool, selection, parts);
-  return inTransaction(db, async (tx) => {
+  const claimed = await inTransaction(db, async (tx) => {
     const repeats = parts.filter((part) => part.mayRepeat);
     const claimIds = repeats.map((part) => part.claimId);
     // Two requests with one id, at once, at two replicas: the second waits, then finds what the first took.
@@ -46,6 +47,7 @@ export async function claimTasks(
       'select pg_advisory_xact_lock(hashtextextended(id, 0)) from (select unnest($1::text[]) as id order by 1) as ids',
       [claimIds],
     );
+    crashPoint('claim_id_locked');
     // Their items will be locked: before items come processes, as for everybody.
     await tx.query(
       `select from skipjack.processes where id in (
@@ -53,14 +55,19 @@ export async function claimTasks(
        ) order by id for no key update`,
       [claimIds],
     );
+    crashPoint('claim_processes_locked');
     const held = await findHeld(tx, repeats);
+    crashPoint('claim_held_read');
     const open = parts.map((part) => (held.has(part.claimId) ? { ...part, limit: 0, startLimit: 0 } : part));
-    const claimed = await claimOnce(tx, selection, open);
+    const others = await claimOnce(tx, selection, open);
+    crashPoint('claim_done');
     return {
-      ...claimed,
-      parts: claimed.parts.map((tasks, index) => held.get(parts[index]?.claimId ?? '') ?? tasks),
+      ...others,
+      parts: others.parts.map((tasks, index) => held.get(parts[index]?.claimId ?? '') ?? tasks),
     };
   });
+  crashPoint('claim_committed');
+  return claimed;
 }
 
 async function claimOnce(

@@ -4,11 +4,14 @@
  * fast-check prints the seed and the smallest example of a failure; `fc.assert(…, { seed, path })` repeats it.
  */
 import fc from 'fast-check';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import { createApi } from '../../src/api/api.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import type { Queue } from '../../src/queue/queue.ts';
 import { type TestApi, test } from './support/api.ts';
+
+// A bound for what hangs, not a promise of speed: hundreds of requests, and what fails is then made smaller.
+vi.setConfig({ testTimeout: 240_000 });
 
 const runs = 300;
 

@@ -204,7 +204,8 @@ describe('following', () => {
   test('closing the server ends all who follow, a reader that takes nothing among them', async ({
     database,
   }) => {
-    const api = await startTestApi(database);
+    // Far longer than a test may take: whoever had to be waited for would be seen.
+    const api = await startTestApi(database, { closeMs: 3_600_000 });
     const task = await claimed(database);
     const texts = Array.from({ length: 60 }, () => 'x'.repeat(60_000));
     for (let round = 0; round < 4; round += 1) await say(api, task, texts);
@@ -214,11 +215,11 @@ describe('following', () => {
     stuck.on('error', () => {});
     stuck.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n`);
     await new Promise((resolve) => stuck.once('readable', resolve));
+    // Lines are under way, and not the headers alone.
+    await expect.poll(() => stuck.readableLength, { timeout: 30_000 }).toBeGreaterThan(10_000);
     const rest = follower.rest();
-    const began = performance.now();
     await api.server.close();
     expect(await rest).toEqual([]);
-    expect(performance.now() - began).toBeLessThan(5_000);
     stuck.destroy();
   });
 
@@ -230,7 +231,9 @@ describe('following', () => {
     await database.sql(
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
     );
-    await expect.poll(async () => (await say(api, task, ['after'], { first_line: 2 })).status).toBe(200);
+    await expect
+      .poll(async () => (await say(api, task, ['after'], { first_line: 2 })).status, { timeout: 30_000 })
+      .toBe(200);
     expect((await follower.next(1)).map(textOf)).toEqual(['after']);
     follower.leave();
   });

@@ -48,6 +48,25 @@ function growth(before: Samples, after: Samples, name: string): Record<string, n
   return Object.fromEntries(grown.filter(([, value]) => value !== 0));
 }
 
+/** What a database looks like that hangs: it takes connections, and says nothing. */
+async function startSilent() {
+  const sockets = new Set<net.Socket>();
+  const server = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as net.AddressInfo;
+  return {
+    url: `postgres://nobody@127.0.0.1:${port}/nothing`,
+    async close() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
+
 const error = { code: 'x', message: 'x' };
 
 /** Ends tasks in every way there is, and leaves some that wait. */
@@ -241,20 +260,23 @@ describe('what is live', () => {
       ...(node['Relation Name'] ? [node['Relation Name']] : []),
       ...(node.Plans ?? []).flatMap(relations),
     ];
-    const explain = async () => {
-      const { rows } = await database.db.pool.query(
+    type Root = Node & Record<'Shared Hit Blocks' | 'Shared Read Blocks', number>;
+    const read = async () => {
+      const [row] = await sql<{ 'QUERY PLAN': [{ Plan: Root }] }>(
         `explain (analyze, buffers, format json) ${statement.text}`,
         statement.values,
       );
-      const { Plan: plan } = rows[0]['QUERY PLAN'][0] as {
-        Plan: Node & Record<'Shared Hit Blocks' | 'Shared Read Blocks', number>;
-      };
+      return (row as NonNullable<typeof row>)['QUERY PLAN'][0].Plan;
+    };
+    // On one connection, and twice: what it has to learn of the catalogue first is read with the rest.
+    const explain = async () => {
+      await read();
+      const plan = await read();
       return {
         relations: [...new Set(relations(plan))].sort(),
         buffers: plan['Shared Hit Blocks'] + plan['Shared Read Blocks'],
       };
     };
-    await explain();
     const before = await explain();
     await sql(
       `insert into skipjack.tasks (id, name, queue, priority, state, created_at, finished_at)
@@ -293,41 +315,38 @@ describe('asking for them', () => {
     const db = openDatabase({ url: 'postgres://nobody@127.0.0.1:1/nothing', listenUrl: null });
     const queue = openQueue(db, { patienceMs: 0 });
     const api = await startTestApi({ queue });
-    const began = performance.now();
     const { status, body, headers } = await api.get('/metrics');
     expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'database_unreachable', '1']);
-    expect(performance.now() - began).toBeLessThan(2_000);
+    // Not that it did not answer in time: that is said of one that hangs.
+    expect(body.detail).toBe('The database does not answer as it should.');
     await api.server.close();
     await queue.close();
     await db.close();
   });
 
   test('of a database that hangs answers 503 within seconds, over one connection for all who ask', async () => {
-    const sockets = new Set<net.Socket>();
-    const silent = net.createServer((socket) => {
-      sockets.add(socket);
-      socket.on('error', () => {});
-    });
-    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
-    const { port } = silent.address() as net.AddressInfo;
-    const db = openDatabase({ url: `postgres://nobody@127.0.0.1:${port}/nothing`, listenUrl: null });
+    const [silent, beside] = [await startSilent(), await startSilent()];
+    const db = openDatabase({ url: silent.url, listenUrl: null });
     const queue = openQueue(db);
     const metrics = createMetrics(queue);
     const server = await serveMetrics({ metrics, port: 0 });
-    const began = performance.now();
-    const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(server.url)));
-    for (const answer of answers) {
+    // What everybody else waits for a connection: by the same clock, however late its timers come.
+    const other = openDatabase({ url: beside.url, listenUrl: null });
+    const others = other.pool.query('select').catch(() => 'waited as long as everybody');
+    const scraped = metrics.scrape().catch((error: Error) => error.message);
+    const answering = Promise.all(Array.from({ length: 20 }, () => fetch(server.url)));
+    expect(await Promise.race([scraped, others])).toMatch(/^The database did not answer within/);
+    expect(db.pool.totalCount).toBe(1);
+    for (const answer of await answering) {
       expect(answer.status).toBe(503);
       expect(await answer.text()).toMatch(/^database_unreachable: /);
     }
-    expect(performance.now() - began).toBeLessThan(4_500);
-    expect(sockets.size).toBe(1);
     await server.close();
     metrics.close();
-    for (const socket of sockets) socket.destroy();
-    await new Promise((resolve) => silent.close(resolve));
+    await Promise.all([silent.close(), beside.close()]);
+    await others;
     await queue.close();
-    await db.close();
+    await Promise.all([db.close(), other.close()]);
   });
 });
 

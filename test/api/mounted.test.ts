@@ -226,7 +226,9 @@ describe.for(Object.entries(mounts))('in %s', ([, where]) => {
     gone.abort();
     await expect(asked).rejects.toThrow();
     await expect
-      .poll(async () => (await database.sql('select claim_no, worker from skipjack.queue_items'))[0])
+      .poll(async () => (await database.sql('select claim_no, worker from skipjack.queue_items'))[0], {
+        timeout: 30_000,
+      })
       .toEqual({ claim_no: 1, worker: null });
     expect(signal?.aborted).toBe(true);
     expect((await claimOne(database)).id).toBe(id);

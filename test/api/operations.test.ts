@@ -2,6 +2,7 @@ import net from 'node:net';
 import { expect } from 'vitest';
 import { type Database, openDatabase } from '../../src/database/connection.ts';
 import { openQueue } from '../../src/queue/queue.ts';
+import type { TestDatabase } from '../support/database.ts';
 import { claimOne, complete, enqueue, fail } from '../support/tasks.ts';
 import { startTestApi, test } from './support/api.ts';
 
@@ -55,9 +56,21 @@ test('figures are counted once for those who ask within five seconds', async ({ 
     dead_letters: { waiting: 1, last_hour: 1 },
     workers: { live: 0, slots: 0 },
   });
-  await enqueue(database);
-  expect((await api.get('/v1/stats')).body).toEqual(first.body);
+  const [before, after] = await askTwiceInTime(database);
+  expect(after).toEqual(before);
 });
+
+/** Of a server that has counted nothing yet; of another one if the two took longer. */
+async function askTwiceInTime(database: TestDatabase): Promise<[unknown, unknown]> {
+  const api = await startTestApi(database);
+  const began = performance.now();
+  const { body: before } = await api.get('/v1/stats');
+  await enqueue(database);
+  const { body: after } = await api.get('/v1/stats');
+  const tookMs = performance.now() - began;
+  await api.server.close();
+  return tookMs < 5_000 ? [before, after] : askTwiceInTime(database);
+}
 
 test('health says ok when the database answers and its schema fits', async ({ api, database }) => {
   const { status, body } = await api.get('/health');

@@ -1,7 +1,7 @@
 import { describe, expect } from 'vitest';
 import { startServer } from '../../src/api/server.ts';
 import { Engine } from '../../src/engine/engine.ts';
-import { claimOne, complete, enqueue } from '../support/tasks.ts';
+import { claimOne, complete, enqueue, untilBlocked } from '../support/tasks.ts';
 import { startTestApi, test } from './support/api.ts';
 
 /** `call`, and when it was called first. */
@@ -79,9 +79,7 @@ describe('closing', () => {
     await stranger.query('begin');
     await stranger.query('select from skipjack.queue_items where task_id = $1 for update', [id]);
     const settling = api.post(`/v1/tasks/${id}/complete`, { token });
-    await expect
-      .poll(async () => (await database.sql('select from pg_locks where not granted')).length)
-      .toBeGreaterThan(0);
+    await untilBlocked(database);
     const closing = api.server.close();
     await stranger.query('commit');
     expect((await settling).body.state).toBe('completed');

@@ -194,12 +194,14 @@ test('of a queue that nobody uses it is said that nobody does', async ({ ask }) 
 });
 
 test('workers and stats show what there is', async ({ ask, askJson }) => {
-  // Announced when it started, which may be a moment after the server was ready.
   await ask('enqueue', '--wait', '30s', '--', 'true');
-  expect(await askJson('workers')).toMatchObject({
-    code: 0,
-    data: [{ live: true, queues: expect.arrayContaining(['default']), slots: 10 }],
-  });
+  // The worker says that it is there beside its work, and does not wait for it.
+  await expect
+    .poll(() => askJson('workers'), { timeout: 30_000 })
+    .toMatchObject({
+      code: 0,
+      data: [{ live: true, queues: expect.arrayContaining(['default']), slots: 10 }],
+    });
   expect(await askJson('stats')).toMatchObject({ code: 0, data: { tasks: { completed: 1 } } });
   expect((await ask('workers')).stdout).toMatch(/ yes .* 0\/10 /);
 });

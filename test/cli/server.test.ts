@@ -2,6 +2,7 @@ import { connect as connectTo, createServer, type Server, type Socket } from 'no
 import { expect, onTestFinished } from 'vitest';
 import { createClient } from '../../src/client/client.ts';
 import { test } from '../support/database.ts';
+import { freePort } from '../support/postgres.ts';
 import { skipjack, startSkipjack, urlOf } from './support/cli.ts';
 
 test('server and worker refuse a database that was not migrated, naming the command', async ({
@@ -60,11 +61,14 @@ test('the server waits for a database that is not there yet, and outlives one th
   expect(await server.stop()).toBe(0);
 });
 
-/** A way to the database that a test closes and opens. */
+/**
+ * A way to the database that a test closes and opens. Its port is none that the system gives away by itself, or another
+ * program could have it while it is closed.
+ */
 async function openGate(target: URL) {
   const sockets = new Set<Socket>();
   let server: Server;
-  let port = 0;
+  const port = await freePort();
   const open = async () => {
     server = createServer((client) => {
       const upstream = connectTo(Number(target.port), target.hostname);
@@ -82,7 +86,6 @@ async function openGate(target: URL) {
       }
     });
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-    port = (server.address() as { port: number }).port;
   };
   const close = async () => {
     const closed = new Promise((resolve) => server.close(resolve));
@@ -91,11 +94,5 @@ async function openGate(target: URL) {
   };
   onTestFinished(close);
   await open();
-  return {
-    get port() {
-      return port;
-    },
-    open,
-    close,
-  };
+  return { port, open, close };
 }

@@ -6,6 +6,7 @@ import { findRunningEmbeddedPostgres } from '../../src/database/embedded.ts';
 import {
   answers,
   ask,
+  eventually,
   exists,
   lives,
   makeDirectory,
@@ -171,7 +172,10 @@ describe('joining', () => {
   test('a start during a stop waits for it and starts anew', async () => {
     const data = await makeDirectory();
     const first = await start({ data });
+    const pid = await postmasterPid(first);
     const stopping = first.stop();
+    // Who starts in the moment before the stop has its lock joins a Postgres that is about to go.
+    await eventually(async () => !lives(pid) || (await exists(join(data, 'start.lock'))));
     const second = await start({ data });
     await stopping;
     expect(second.owned).toBe(true);

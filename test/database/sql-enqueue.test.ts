@@ -472,8 +472,10 @@ const refused: unknown[] = [
   ...refusedContainers,
 ];
 
+/** When it is due: as that was said, or so many minutes after it was made. */
 const rowOf = `select task.name, task.queue, task.priority, task.spec, task.input, task.labels, task.retry, task.timeout_ms,
-    round(extract(epoch from item.available_at - task.created_at))::integer as delay
+    case when $2 then item.available_at::text
+      else round(extract(epoch from item.available_at - task.created_at) / 60)::text end as due
   from skipjack.tasks as task join skipjack.queue_items as item on item.task_id = task.id where task.id = $1`;
 
 describe('skipjack.enqueue', () => {
@@ -483,8 +485,9 @@ describe('skipjack.enqueue', () => {
       const [made] = await database.sql<{ id: string }>('select skipjack.enqueue($1) as id', [
         JSON.stringify(body),
       ]);
-      const [fromTypeScript] = await database.sql(rowOf, ['id' in over ? over.id : null]);
-      const [fromSql] = await database.sql(rowOf, [made?.id]);
+      const hasTime = 'run_at' in body;
+      const [fromTypeScript] = await database.sql(rowOf, ['id' in over ? over.id : null, hasTime]);
+      const [fromSql] = await database.sql(rowOf, [made?.id, hasTime]);
       expect(fromSql, JSON.stringify(body)).toEqual(fromTypeScript);
       expect(fromSql).toBeDefined();
     }

@@ -55,7 +55,10 @@ describe('where expressions of claimed tasks fail', () => {
   const waitingForLocks = ({ sql }: TestDatabase, count: number) =>
     vi.waitFor(
       async () => {
-        const rows = await sql('select from pg_locks where not granted');
+        const rows = await sql(
+          `select from pg_locks join pg_database on pg_database.oid = database
+           where not granted and datname = current_database()`,
+        );
         if (rows.length < count) throw new Error('not yet');
       },
       { timeout: 10_000, interval: 20 },

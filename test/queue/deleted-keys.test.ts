@@ -8,6 +8,7 @@ import { enqueueKeyedTasks } from '../../src/queue/enqueue.ts';
 import { readTask } from '../../src/queue/read-tasks.ts';
 import { type TestDatabase, test } from '../support/database.ts';
 import { claimOne, complete, enqueue, untilBlocked } from '../support/tasks.ts';
+import { waitLongIn } from './support/patience.ts';
 
 /** Stops everybody who has inserted keys, before they look at what is there, until the holder commits. */
 async function stopAfterInsertingKeys({ sql, connect }: TestDatabase): Promise<pg.Client> {
@@ -44,6 +45,7 @@ test('skipjack.enqueue makes the task anew, and answers the id of one that exist
 });
 
 test('a task alone is made anew without being sent again', async ({ database }) => {
+  await waitLongIn(database, 'enqueue_tasks(jsonb)');
   const old = await completedTask(database, 'a');
   const holder = await stopAfterInsertingKeys(database);
   const task = parseTaskInput({ command: 'true', idempotency_key: 'a' });
@@ -58,6 +60,7 @@ test('a task alone is made anew without being sent again', async ({ database }) 
 test('a batch in which one key’s task is deleted meanwhile starts again, and loses none', async ({
   database,
 }) => {
+  await waitLongIn(database, 'enqueue_tasks(jsonb)');
   const old = await completedTask(database, 'a');
   const holder = await database.connect();
   await holder.query('begin');
@@ -75,6 +78,7 @@ test('a batch in which one key’s task is deleted meanwhile starts again, and l
 });
 
 test('two batches that both find a key gone do not wait for each other in a ring', async ({ database }) => {
+  await waitLongIn(database, 'enqueue_tasks(jsonb)');
   const old = await completedTask(database, 'a');
   const holder = await stopAfterInsertingKeys(database);
   const batch = () => ['a', 'b'].map((key) => parseTaskInput({ command: 'true', idempotency_key: key }));

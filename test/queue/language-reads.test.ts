@@ -194,7 +194,9 @@ describe('a parked task', () => {
     const waiting = database.queue.waitForEnd('task', taskId, { waitMs: 60_000 });
     // What is announced is for whoever ends it: the mark is on its process.
     await expect
-      .poll(() => database.sql('select tasks_awaited from skipjack.processes where id = $1', [processId]))
+      .poll(() => database.sql('select tasks_awaited from skipjack.processes where id = $1', [processId]), {
+        timeout: 30_000,
+      })
       .toEqual([{ tasks_awaited: true }]);
     await database.sql(
       `update skipjack.tasks set state = 'skipped', waits_for = null, finished_at = clock_timestamp() where id = $1`,

@@ -101,16 +101,23 @@ describe('append', () => {
   });
 
   test('a thousand chunks of one claim in one call are kept, and hold nobody up', async ({ database }) => {
-    const task = await claimed(database);
-    const claim = claimOf(task);
+    const [task, other] = [await claimed(database), await claimed(database)];
     const texts = Array.from({ length: 1_000 }, (_, index) => `${index} ${'x'.repeat(4_000)}`);
-    const startedMs = performance.now();
-    await appendLogs(
-      database.db,
-      texts.map((text) => ({ ...claim, firstLine: null, lines: [said(text)] })),
-    );
-    // 0.5 s; were all of them read for each, 14 s.
-    expect(performance.now() - startedMs).toBeLessThan(6_000);
+    const chunksOf = (each: ClaimedTask) =>
+      texts.map((text) => ({ ...claimOf(each), firstLine: null, lines: [said(text)] }));
+    async function msOf(work: () => Promise<unknown>) {
+      const startedMs = performance.now();
+      await work();
+      return performance.now() - startedMs;
+    }
+    const inTens = chunksOf(other);
+    const msOfTens = await msOf(async () => {
+      for (let at = 0; at < inTens.length; at += 10) await appendLogs(database.db, inTens.slice(at, at + 10));
+    });
+    const ms = await msOf(() => appendLogs(database.db, chunksOf(task)));
+    console.log(`1,000 chunks: ${Math.round(ms)} ms; in tens ${Math.round(msOfTens)} ms`);
+    // 0.5 s, as ten by ten; were all of them read for each, 14 s.
+    expect(ms).toBeLessThan(3 * msOfTens + 3_000);
     expect(textsOf(await readAll(database, ofTask(task)))).toEqual(texts);
   });
 
@@ -265,8 +272,6 @@ describe('order', () => {
     const { db, sql } = database;
     const id = await start(database, { a: [], b: [] });
     const [a, b] = [await claimNamed(database, id, 'a'), await claimNamed(database, id, 'b')];
-    const alone = await claimed(database, { queue: 'alone' }).catch(() => null);
-    expect(alone).toBeNull();
     let second: Promise<unknown> = Promise.resolve();
     await inTransaction(db, async (tx) => {
       const chunk = { task_id: a.id, claim_no: 1, first_line: 1, lines: [[0, 'stdout', null, 'first']] };
@@ -440,7 +445,9 @@ describe('deletion', () => {
     await append(database, task, 1, 'a');
     await complete(database, task);
     const upkeep = startUpkeep(database.db, { logRetentionMs: 0 });
-    await expect.poll(() => database.sql('select id from skipjack.task_logs')).toEqual([]);
+    await expect
+      .poll(() => database.sql('select id from skipjack.task_logs'), { timeout: 30_000 })
+      .toEqual([]);
     await upkeep.stop();
   });
 });

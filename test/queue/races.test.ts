@@ -23,6 +23,7 @@ import {
   fail,
   untilBlocked,
 } from '../support/tasks.ts';
+import { waitLongIn } from './support/patience.ts';
 
 /** A claim of one task, stopped before its commit. */
 async function claimUncommitted(client: pg.Client) {
@@ -172,6 +173,7 @@ test('two settles of the same tasks in opposite order both end, and each task is
 });
 
 test('keyed batches in opposite order both end, and each key makes one task', async ({ database }) => {
+  await waitLongIn(database, 'enqueue_tasks(jsonb)');
   const keys = Array.from({ length: 10 }, (_, index) => `key ${index}`);
   const batch = (order: string[]) =>
     order.map((key) => parseTaskInput({ command: 'true', idempotency_key: key }));

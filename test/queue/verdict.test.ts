@@ -76,17 +76,18 @@ test('settle does what judge says, for every outcome under every circumstance', 
       retry: {
         attempts: attempted.attemptsMax,
         backoff: 'fixed',
-        delay_ms: 60_000,
-        max_delay_ms: 60_000,
+        // So long that no machine is slow enough to see it pass.
+        delay_ms: 3_600_000,
+        max_delay_ms: 3_600_000,
         jitter: false,
         ...(attempted.retryOn && { on: attempted.retryOn }),
         // After the first attempt the item knows until when, and the policy is not asked again.
         ...(attempted.isTooLate !== undefined && {
-          within_ms: isFirst(attempted) === attempted.isTooLate ? 30_000 : 120_000,
+          within_ms: isFirst(attempted) === attempted.isTooLate ? 1_800_000 : 7_200_000,
         }),
       },
       until_s:
-        attempted.isTooLate === undefined || isFirst(attempted) ? null : attempted.isTooLate ? 30 : 120,
+        attempted.isTooLate === undefined || isFirst(attempted) ? null : attempted.isTooLate ? 1_800 : 7_200,
     })),
   );
   await database.sql(
@@ -146,7 +147,7 @@ test('settle does what judge says, for every outcome under every circumstance', 
   }>(
     `select task.id, task.state, task.error ->> 'code' as code,
        coalesce(item.failures, task.failures) as failures, coalesce(item.losses, task.losses) as losses,
-       case when item.available_at > clock_timestamp() + interval '50 seconds' then 'later' when item.task_id is not null then 'now' end as pause,
+       case when item.available_at > clock_timestamp() + interval '30 minutes' then 'later' when item.task_id is not null then 'now' end as pause,
        attempt.outcome, letter.reason
      from skipjack.tasks as task
      left join skipjack.queue_items as item on item.task_id = task.id

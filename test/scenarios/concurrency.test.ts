@@ -11,8 +11,10 @@ test('with --concurrency 4, of 100 commands 4 run at once and never 5', async ({
   const folder = mkdtempSync(path.join(tmpdir(), 'skipjack-witness-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const log = path.join(folder, 'log');
-  // Appends of one line are atomic: the order of the lines is the order of the events.
-  const run = 'echo + >> "$LOG"; sleep 0.02; echo - >> "$LOG"';
+  // Appends of one line are atomic: the order of the lines is the order of the events. None of the first is through
+  // before four have begun, however long it takes to start one.
+  const run =
+    'echo + >> "$LOG"; while [ "$(wc -l < "$LOG")" -lt 4 ]; do sleep 0.02; done; sleep 0.02; echo - >> "$LOG"';
   await Promise.all(Array.from({ length: 100 }, () => enqueue(database, { run, env: { LOG: log } })));
   const worker = startProgram(['worker', '--concurrency', '4'], { DATABASE_URL: database.url });
   await until(

@@ -1,20 +1,19 @@
 /** A worker that is a shell script of curl calls, against a real server. */
 import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { execa } from 'execa';
 import { expect, onTestFinished } from 'vitest';
 import { test } from '../support/database.ts';
-import { freePort } from '../support/postgres.ts';
 import { startProgram } from '../support/program.ts';
 import { expireLease } from '../support/tasks.ts';
 
 const script = path.resolve(import.meta.dirname, '../examples/people-worker.sh');
 const examples = test.extend<{ server: string }>({
   server: async ({ database }, use) => {
-    const port = await freePort();
-    const program = startProgram(['server'], { DATABASE_URL: database.url, SKIPJACK_PORT: String(port) });
-    await program.untilSays('ready');
-    await use(`http://127.0.0.1:${port}`);
+    const program = startProgram(['server'], { DATABASE_URL: database.url, SKIPJACK_PORT: '0' });
+    const { url } = JSON.parse(await program.untilSays('ready')) as { url: string };
+    await use(url);
     await program.kill('SIGTERM');
   },
 });
@@ -122,9 +121,9 @@ examples(
       });
       response.destroy();
     });
-    const port = await freePort();
-    await new Promise<void>((resolve) => proxy.listen(port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     onTestFinished(() => void proxy.close());
+    const { port } = proxy.address() as AddressInfo;
     const lost = await execa(
       'curl',
       ['-s', '-H', 'content-type: application/json', '-d', body, `http://127.0.0.1:${port}/v1/tasks/claim`],

@@ -102,6 +102,10 @@ test('ten thousand items, a join and more items: one list in order, and nothing 
   );
   const left = await unendedOf(database);
   await kill(doomed);
+  // As if its time had passed: what the others hold stays their own, however slow the machine is.
+  await sql(
+    `update skipjack.queue_items set lease_expires_at = clock_timestamp() where worker ~ '^doomed-[0-9]'`,
+  );
   const [most] = await sql<{ active: number }>(
     `select count(*)::integer as active from skipjack.tasks where item_of = 1 and state = 'active'`,
   );

@@ -1,5 +1,5 @@
 /** A process of forks and joins, in one OS process and in many of which some are killed in the middle. */
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
 import { expect, onTestFinished } from 'vitest';
@@ -9,8 +9,8 @@ import type { Json } from '../../src/core/json.ts';
 import { skipjack } from '../cli/support/cli.ts';
 import { makeDirectory } from '../database/fixtures/embedded-scene.ts';
 import { createDatabase, expectSound, type TestDatabase, test } from '../support/database.ts';
-import { freePort } from '../support/postgres.ts';
 import { startProgram, until } from '../support/program.ts';
+import { startServer } from './support/scene.ts';
 
 /** Needs by name: a source, a fork of six, a second layer over pairs of it, a join, a fork of eight, pairs, an end. */
 function makeGraph(): Record<string, string[]> {
@@ -30,13 +30,17 @@ function makeGraph(): Record<string, string[]> {
 const graph = makeGraph();
 const names = Object.keys(graph);
 
-/** Each task adds what its needs have found to its own number: whatever is left out or done twice shows. */
-function makeDefinition(): string {
+/**
+ * Each task adds what its needs have found to its own number: whatever is left out or done twice shows. The second fork
+ * waits for the file `go`.
+ */
+function makeDefinition(go: string): string {
   const tasks = names.map((name, index) => ({
     name,
     needs: graph[name],
-    env: { OWN: String(index + 1) },
+    env: { OWN: String(index + 1), GO: name.startsWith('Spread') ? go : '' },
     run: `sleep 0.${3 + (index % 3)}
+while [ -n "$GO" ] && [ ! -e "$GO" ]; do sleep 0.05; done
 node -e '
   const { needs, process: { input } } = require(process.env.SKIPJACK_INPUT);
   const sum = Object.values(needs).reduce((total, need) => total + need.sum, Number(process.env.OWN));
@@ -101,26 +105,25 @@ test('the same file gives the same on dev, and on a server and two workers of wh
   database,
 }) => {
   expect(names).toHaveLength(29);
-  const file = path.join(await makeDirectory(), 'forks-and-joins.json');
-  await writeFile(file, makeDefinition());
+  const folder = await makeDirectory();
+  const file = path.join(folder, 'forks-and-joins.json');
+  const go = path.join(folder, 'go');
+  await writeFile(file, makeDefinition(go));
+  await writeFile(go, '');
   const undisturbed = await runUnderDev(file);
+  await rm(go);
 
-  const port = String(await freePort());
-  const url = `http://127.0.0.1:${port}`;
-  const direct = { DATABASE_URL: database.url };
-  const flags = ['--concurrency', '4'];
-  const startServer = () => startProgram(['server'], { ...direct, SKIPJACK_PORT: port });
-  const server = startServer();
-  await server.untilSays('ready');
-  const doomed = startProgram(['worker', '--name', 'doomed', '--lease', '2s', ...flags], direct);
+  const server = await startServer(database.url);
+  const { client, url } = server;
+  const flags = ['--concurrency', '4', '--lease', '1m'];
+  const doomed = startProgram(['worker', '--name', 'doomed', ...flags], { DATABASE_URL: database.url });
   // Over HTTP: it loses its server, and with it every answer that is on its way. What it holds outlasts that.
-  startProgram(['worker', '--name', 'survivor', '--lease', '30s', ...flags], { SKIPJACK_URL: url });
+  startProgram(['worker', '--name', 'survivor', ...flags], { SKIPJACK_URL: url });
   await doomed.untilSays('worker started');
-  const client = createClient({ url });
   const id = await startByCli(url, file);
 
-  await untilInTheMiddle(database, id);
-  await Promise.all([doomed.kill('SIGKILL'), server.kill('SIGKILL')]);
+  await untilInTheMiddle(database);
+  await Promise.all([doomed.kill('SIGKILL'), server.program.kill('SIGKILL')]);
   const held = await database.sql<{ task_id: string }>(
     `select task_id from skipjack.queue_items where worker like 'doomed%' and started_at is not null`,
   );
@@ -130,8 +133,12 @@ test('the same file gives the same on dev, and on a server and two workers of wh
   );
   expect(left).toMatchObject({ state: 'running' });
   expect(left?.unfinished).toBeGreaterThan(0);
-  const next = startServer();
-  await next.untilSays('ready');
+  // As if its time had passed.
+  await database.sql(
+    `update skipjack.queue_items set lease_expires_at = clock_timestamp() where worker like 'doomed%'`,
+  );
+  await writeFile(go, '');
+  await server.restart();
   const ended: Process = await client.waitForProcess(id, { waitMs: 120_000 });
   expect(ended.state).toBe('completed');
 
@@ -153,16 +160,14 @@ test('the same file gives the same on dev, and on a server and two workers of wh
   );
 }, 300_000);
 
-/** Resolves when a third has ended and the doomed worker has just begun some: the shortest takes 0.3 s. */
-async function untilInTheMiddle({ sql }: Pick<TestDatabase, 'sql'>, id: string): Promise<void> {
+/** Resolves when the second fork runs, half of it on each worker: nothing else is under way. */
+async function untilInTheMiddle({ sql }: Pick<TestDatabase, 'sql'>): Promise<void> {
   await until('the process is in the middle, on both workers', async () => {
-    const rows = await sql(
-      `select from skipjack.queue_items as item join skipjack.processes as process on process.id = item.process_id
-       where process.id = $1 and item.worker like 'doomed%'
-         and item.started_at > clock_timestamp() - interval '150 milliseconds'
-         and process.unfinished between 8 and 20`,
-      [id],
+    const [row] = await sql<{ running: number }>(
+      `select count(*)::integer as running
+       from skipjack.queue_items as item join skipjack.tasks as task on task.id = item.task_id
+       where task.name like 'Spread%' and item.started_at is not null`,
     );
-    return rows.length > 0;
+    return row?.running === 8;
   });
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect } from 'vitest';
 import { skipjack } from '../cli/support/cli.ts';
 import { type TestDatabase, test } from '../support/database.ts';
-import { startProgram } from '../support/program.ts';
+import { startProgram, until } from '../support/program.ts';
 import { makeFolder, startServer } from './support/scene.ts';
 
 const bill = `
@@ -44,14 +44,14 @@ output:
 
 const large = [4, 11, 17];
 
-/** What is too large for its box fails, when all others are packed: nothing is under way that could be cancelled. */
+/** What is too large for its box fails, when all others have completed: nothing is under way that could be cancelled. */
 const pack = `#!/bin/sh -e
 echo "$1" >> begun
 case "$1" in
   ${large.join('|')})
     box=$(node -p 'require(process.env.SKIPJACK_INPUT).input.box')
     if [ "$box" = small ]; then
-      while [ "$(wc -l < packed)" -lt 17 ]; do sleep 0.05; done
+      while [ ! -e others ]; do sleep 0.05; done
       echo "$1 is too large" >&2
       exit 1
     fi ;;
@@ -65,7 +65,6 @@ async function setScene(database: TestDatabase) {
   const inFolder = (name: string) => path.join(folder, name);
   writeFileSync(inFolder('pack'), pack);
   chmodSync(inFolder('pack'), 0o755);
-  writeFileSync(inFolder('packed'), '');
   const server = await startServer(database.url);
   for (const name of ['one', 'other']) {
     const worker = startProgram(['worker', '--name', name], { DATABASE_URL: database.url }, { cwd: folder });
@@ -95,9 +94,12 @@ test('completed items and tasks are not run again, and a sub-process is retried,
   const { id } = await client.startProcess({ definition: 'shipping' });
   const numbers = (items: number[]) => items.map(String).toSorted();
   const all = Array.from({ length: 20 }, (_, index) => index);
-  const failedItems = async () =>
-    (await tasksOf(id)).filter(({ item_of, state }) => item_of !== null && state === 'failed');
+  const itemsThat = async (are: string) =>
+    (await tasksOf(id)).filter(({ item_of, state }) => item_of !== null && state === are);
+  const failedItems = () => itemsThat('failed');
 
+  await until('all others are packed', async () => (await itemsThat('completed')).length === 17);
+  writeFileSync(inFolder('others'), '');
   expect(await endOf(id)).toMatchObject({ state: 'failed', counts: { completed: 17, failed: 6 } });
   expect((await failedItems()).map(({ item_index }) => item_index)).toEqual(large);
   expect(linesOf('begun')).toEqual(numbers(all));
@@ -163,7 +165,7 @@ tasks:
       echo "$N" >> glued
       case "$N" in
         2|5|9)
-          while [ "$(wc -l < dry)" -lt 9 ]; do sleep 0.05; done
+          while [ ! -e others ]; do sleep 0.05; done
           test -e glue ;;
       esac
       echo "$N" >> dry
@@ -185,12 +187,16 @@ output: \${{ tasks.Make.output }}
 
 test('of items that are processes, those that failed go on where they had come to', async ({ database }) => {
   const { client, inFolder, linesOf, run, endOf, tasksOf } = await setScene(database);
-  writeFileSync(inFolder('dry'), '');
   await client.publishDefinition('piece', piece);
   const { id } = await client.startProcess({ source: pieces });
-  expect((await endOf(id)).state).toBe('failed');
   const children = async () =>
     (await client.listProcesses({ parentProcessId: id }, { limit: 500 })).processes;
+  // Of the list too: what fails then is the last that is under way.
+  const made = async () =>
+    (await tasksOf(id)).filter(({ item_of, state }) => item_of !== null && state === 'completed');
+  await until('all others are made', async () => (await made()).length === 9);
+  writeFileSync(inFolder('others'), '');
+  expect((await endOf(id)).state).toBe('failed');
   const before = await children();
   expect(before.filter(({ state }) => state === 'failed')).toHaveLength(3);
   expect(before.filter(({ state }) => state === 'completed')).toHaveLength(9);

@@ -17,7 +17,7 @@ test('every task of a killed worker completes elsewhere; only those that had sta
   const release = path.join(folder, 'release');
   const handlers = path.join(folder, 'handlers.mjs');
   writeFileSync(handlers, 'export const quick = () => null;');
-  const flags = ['--concurrency', '8', '--lease', '2s', '--handlers', handlers];
+  const flags = ['--concurrency', '8', '--lease', '1m', '--handlers', handlers];
   const quick = { handler: 'quick', queue: 'default' };
   const count = async (where: string) =>
     (
@@ -50,6 +50,8 @@ test('every task of a killed worker completes elsewhere; only those that had sta
   );
   expect(before?.held.length).toBeGreaterThan(0);
 
+  // As if its time had passed: what the heir holds stays its own, however slow the machine is.
+  await sql(`update skipjack.queue_items set lease_expires_at = clock_timestamp() where worker is not null`);
   const heir = startProgram(['worker', '--name', 'heir', ...flags], { DATABASE_URL });
   writeFileSync(release, '');
   await until('everything has ended', async () => (await count('true')) === 0);
@@ -66,6 +68,6 @@ test('every task of a killed worker completes elsewhere; only those that had sta
     `select extract(epoch from max(ended_at) - $1)::float8 as seconds from skipjack.attempts`,
     [before?.killed_at],
   );
-  console.log(`back on the queue ${back?.seconds.toFixed(2)} s after the kill, with a lease of 2 s`);
+  console.log(`back on the queue ${back?.seconds.toFixed(2)} s after the kill, when their leases were over`);
   await heir.kill('SIGTERM');
 }, 120_000);

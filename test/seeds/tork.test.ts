@@ -6,7 +6,6 @@ import { promisify } from 'node:util';
 import { expect, onTestFinished } from 'vitest';
 import { test as base } from '../support/database.ts';
 import { cli, findTestRuntime, leftovers, testImage } from '../support/docker.ts';
-import { freePort } from '../support/postgres.ts';
 import { startProgram, until } from '../support/program.ts';
 
 const runtime = await findTestRuntime();
@@ -18,15 +17,15 @@ async function bash(script: string): Promise<string> {
 
 /** A coordinator and a worker, as Tork calls them. */
 async function startAll(databaseUrl: string): Promise<string> {
-  const port = await freePort();
-  const env = { DATABASE_URL: databaseUrl, SKIPJACK_PORT: String(port) };
+  const env = { DATABASE_URL: databaseUrl, SKIPJACK_PORT: '0' };
   const server = startProgram(['server'], env);
   const worker = startProgram(['worker', '--container-runtime', runtime?.file ?? 'docker'], env);
-  await Promise.all([server.untilSays('ready'), worker.untilSays('worker started')]);
+  const [ready] = await Promise.all([server.untilSays('ready'), worker.untilSays('worker started')]);
   onTestFinished(async () => {
     await worker.kill('SIGTERM');
     await server.kill('SIGTERM');
   });
+  const { port } = new URL((JSON.parse(ready) as { url: string }).url);
   return `http://localhost:${port}`;
 }
 

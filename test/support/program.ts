@@ -37,7 +37,9 @@ export function startProgram(
     for (const listener of listeners) listener();
   });
   const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) => {
-    child.once('exit', (code, signal) => resolve({ code, signal }));
+    child.once('close', (code, signal) => resolve({ code, signal }));
+    // What it said last is read by then, unless one that it started holds its stderr open.
+    child.once('exit', (code, signal) => setTimeout(() => resolve({ code, signal }), 2_000).unref());
   });
   onTestFinished(async () => {
     child.kill('SIGKILL');

@@ -48,9 +48,10 @@ export async function giveUpOn(
       if (hasProcessEnded(process.state))
         return row.kind === 'retry' ? await giveUpRetry(tx, process, rowId) : [];
       const { task_id: taskId, process_id: processId } = row;
-      // Another engine could meanwhile: what it has come to stays.
-      if ((await dropThoughts(tx, [rowId])) === 0) return [];
+      const dropped = await dropThoughts(tx, [rowId]);
       crashPoint('engine_given_up_dropped');
+      // Another engine could meanwhile: what it has come to stays.
+      if (dropped === 0) return [];
       const hints =
         row.kind === 'cleanup'
           ? await failCleanups(tx, processId, error)
@@ -69,7 +70,9 @@ export async function giveUpOn(
 
 /** It stays failed, and whoever wanted it retried hears that, as if it had failed again. */
 async function giveUpRetry(tx: Transaction, process: ProcessStanding, rowId: string): Promise<Hint[]> {
-  if ((await dropThoughts(tx, [rowId])) === 0) return [];
+  const dropped = await dropThoughts(tx, [rowId]);
+  crashPoint('engine_retry_given_up');
+  if (dropped === 0) return [];
   const turn: Turn = { ids: [process.id], plans: new Map(), only: null, endsAt: 0, waits: 0, hints: [] };
   await tellParent({ tx, turn }, process);
   return turn.hints;
@@ -78,12 +81,12 @@ async function giveUpRetry(tx: Transaction, process: ProcessStanding, rowId: str
 /** Its process stops already; but nobody can say when the turn of its clean-ups has come. */
 async function failCleanups(tx: Transaction, processId: string, error: TaskError): Promise<Hint[]> {
   const live = await readLiveTasks(tx, [processId]);
-  crashPoint('engine_live_read');
+  crashPoint('engine_given_up_live_read');
   const ids = live
     .filter(({ state, spared, item_of }) => state === 'pending' && spared && item_of === null)
     .map(({ id }) => id);
   await activateCleanups(tx, ids);
-  crashPoint('engine_cleanups_due');
+  crashPoint('engine_given_up_cleanups_due');
   return endTasks(
     tx,
     ids.map((taskId): EngineEnd => ({ taskId, processId, state: 'failed', error })),

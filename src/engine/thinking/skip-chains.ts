@@ -5,6 +5,7 @@
  * Only where it comes to the same as link by link: nothing else is due of the process, each link needs the one before
  * it and nothing else, and nothing else needs that one. So between two links there is nothing to be decided.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import type { Plan } from '../../core/plan.ts';
 import type { DueThought } from '../../queue/processes/due-thoughts.ts';
 import { type Link, wakeLinks } from '../../queue/processes/wake-links.ts';
@@ -32,8 +33,9 @@ export async function skipChains(round: Round, due: DueThought[]): Promise<void>
     return ordinals.map((ordinal, place) => ({ processId, ordinal, place }));
   });
   if (links.length === 0) return;
-  for (const { processId, taskId } of await wakeLinks(tx, links))
-    acts.ends.push({ taskId, processId, state: 'skipped' });
+  const woken = await wakeLinks(tx, links);
+  crashPoint('engine_links_woken');
+  for (const { processId, taskId } of woken) acts.ends.push({ taskId, processId, state: 'skipped' });
 }
 
 function linksBehind(plan: Plan, first: number, most: number): number[] {

@@ -6,6 +6,7 @@
  * started it has yet to hear of is kept: its output is read from it, or it is retried with the other. So the two are
  * locked together.
  */
+import { crashPoint } from '../../core/crash-point.ts';
 import { hasProcessEnded } from '../../core/process.ts';
 import { type Database, inTransaction, type Transaction } from '../../database/connection.ts';
 import { lockProcess, lockProcesses, type MoveOptions, requireRevision } from './lock.ts';
@@ -22,14 +23,18 @@ export async function deleteProcess(
   id: string,
   options: MoveOptions = {},
 ): Promise<DeleteProcessResult> {
-  return inTransaction(db, async (tx): Promise<DeleteProcessResult> => {
+  const result = await inTransaction(db, async (tx): Promise<DeleteProcessResult> => {
     // Never changes once it is there.
     const known = await tx.query<{ parent_process_id: string | null }>(
       'select parent_process_id from skipjack.processes where id = $1',
       [id],
     );
+    crashPoint('delete_parent_found');
     const parentId = known.rows[0]?.parent_process_id ?? null;
-    if (parentId !== null) await lockProcesses(tx, [id, parentId]);
+    if (parentId !== null) {
+      await lockProcesses(tx, [id, parentId]);
+      crashPoint('delete_parent_locked');
+    }
     const process = await lockProcess(tx, id);
     if (!process) return { kind: 'not_found' };
     requireRevision(process, options);
@@ -68,8 +73,11 @@ export async function deleteProcess(
        delete from skipjack.processes where id = $1`,
       [id],
     );
+    crashPoint('delete_done');
     return { kind: 'deleted' };
   });
+  crashPoint('delete_committed');
+  return result;
 }
 
 /** Whether the task that started it waits for it. Of several that it started one after the other, the last. */
@@ -86,5 +94,6 @@ async function isAwaited(tx: Transaction, id: string): Promise<boolean> {
      from skipjack.processes as child where child.id = $1`,
     [id],
   );
+  crashPoint('delete_awaited_read');
   return rows[0]?.awaited ?? false;
 }

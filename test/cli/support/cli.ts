@@ -3,7 +3,10 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach } from 'vitest';
+import { afterEach, vi } from 'vitest';
+
+// A bound for what hangs, not a promise of speed: a test runs up to fifteen commands, and each may take seconds to start.
+vi.setConfig({ testTimeout: 120_000 });
 
 const main = join(import.meta.dirname, '../../../dist/cli/main.js');
 

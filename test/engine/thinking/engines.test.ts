@@ -4,6 +4,7 @@ import type { Database } from '../../../src/database/connection.ts';
 import { openDatabase } from '../../../src/database/connection.ts';
 import { startThinking } from '../../../src/engine/thinking/start-thinking.ts';
 import { thinkOnce, thinkUntilQuiet } from '../../../src/engine/thinking/think-once.ts';
+import { findDueProcesses } from '../../../src/queue/processes/due-thoughts.ts';
 import { setProcessPaused } from '../../../src/queue/processes/pause.ts';
 import { openQueue } from '../../../src/queue/queue.ts';
 import type { TestDatabase } from '../../support/database.ts';
@@ -93,12 +94,18 @@ describe('engines', () => {
 
   test('take fifty processes at a time, of no more than twenty definitions', async ({ database }) => {
     const start = (name: string) => startPlan(database, { a: { if: 'false' } }, { name });
+    // Found, not thought about: a turn is over when its time is.
+    const found = async () => (await findDueProcesses(database.db, { passOver: [] })).due.map(({ id }) => id);
     for (let count = 0; count < 60; count += 1) await start('same');
-    expect((await thinkOnce(database.queue)).thought).toBe(50);
-    expect((await thinkOnce(database.queue)).thought).toBe(10);
+    const fifty = await found();
+    expect(fifty).toHaveLength(50);
+    expect(await findDueProcesses(database.db, { passOver: fifty })).toMatchObject({
+      due: Array(10).fill({ id: expect.any(String) }),
+    });
+    expect(await thinkUntilQuiet(database.queue)).toBe(60);
     for (let count = 0; count < 25; count += 1) await start(`definition ${count}`);
-    expect((await thinkOnce(database.queue)).thought).toBe(20);
-    expect((await thinkOnce(database.queue)).thought).toBe(5);
+    expect(await found()).toHaveLength(20);
+    expect(await thinkUntilQuiet(database.queue)).toBe(25);
   });
 
   test('begin anew where one died, whatever it had been doing', async ({ database }) => {
@@ -152,8 +159,9 @@ describe('what is posted while an engine thinks', () => {
     const id = await startPlan(database, { a: {}, b: { if: 'true' }, c: { needs: ['a'], if: 'true' } });
     const thinking = startThinking(database.queue);
     await run(database, id, 'a');
-    await vi.waitFor(async () =>
-      expect(await standOf(database, id)).toMatchObject({ b: 'ready', c: 'ready' }),
+    await vi.waitFor(
+      async () => expect(await standOf(database, id)).toMatchObject({ b: 'ready', c: 'ready' }),
+      { timeout: 20_000 },
     );
     await thinking.stop();
   });

@@ -397,21 +397,29 @@ test('what costs too much fails, and forty such tasks leave others their turn', 
     input: `\${{ ${nested('1')} }}`,
   }));
   await start(database, { fail_fast: false, tasks });
+  // In time on the processor: what else the machine does is not counted.
+  const workedMs = () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000;
+  };
+  const began = workedMs();
   let longest = 0;
-  let last = performance.now();
+  let last = began;
   const ticking = setInterval(() => {
-    longest = Math.max(longest, performance.now() - last);
-    last = performance.now();
+    const now = workedMs();
+    longest = Math.max(longest, now - last);
+    last = now;
   }, 1);
   expect(await claim(database, { limit: 40 })).toEqual([]);
   clearInterval(ticking);
+  const whole = workedMs() - began;
   const rows = await database.sql<{ message: string }>(
     `select distinct error ->> 'message' as message from skipjack.tasks where state = 'failed'`,
   );
   expect(rows).toHaveLength(1);
   expect(rows[0]?.message).toMatch('takes more than 600000 steps');
-  // Two seconds of work: others had their turn in between. On a busy machine a turn is longer.
-  expect(longest).toBeLessThan(700);
+  // Two seconds of work: others had their turn in between.
+  expect(longest).toBeLessThan(whole / 4);
 });
 
 test('a task without expressions asks the database nothing more', async ({ database }) => {

@@ -101,7 +101,8 @@ function rowsOf({ id, name, shape, standing, acts, taskIds }: Layout, definition
       dependents: nullIfEmpty(
         names.filter((other) => shape.tasks[other]?.needs?.includes(taskName)).map(ordinalOf),
       ),
-      retry: retryOf(act?.attempts ?? 1),
+      // So long that no machine is slow enough to see it pass.
+      retry: { ...retryOf(act?.attempts ?? 1), delay_ms: 3_600_000, max_delay_ms: 3_600_000 },
       continue_on_error: act?.coe ?? (itemOf !== undefined && (shape.failuresMax ?? 0) > 0),
       thinks: task.thinks ?? parked !== null,
       waits_for: parked,

@@ -309,7 +309,7 @@ test('the first word counts of two on one claim in a batch, and the order is tha
 });
 
 describe('the end of a process', () => {
-  /** Waits with a queue that hardly ever looks by itself, so that only a hint can be what woke it. */
+  /** Waits, and with a queue that looks by itself, longer than a test may take: only a hint can be what woke it. */
   async function waitFor(
     database: TestDatabase,
     what: 'task' | 'process',
@@ -317,12 +317,10 @@ describe('the end of a process', () => {
     move: () => Promise<unknown>,
   ) {
     const queue = openQueue(database.db, { pollIntervalMs: 600_000 });
-    const began = performance.now();
-    const waiting = queue.waitForEnd(what, id, { waitMs: 10_000 });
+    const waiting = queue.waitForEnd(what, id, { waitMs: 600_000 });
     await queue.waitForEnd(what, id, { waitMs: 0 });
     await move();
     expect(await waiting).toBe('ended');
-    expect(performance.now() - began).toBeLessThan(8_000);
     await queue.close();
   }
 

@@ -109,7 +109,10 @@ describe('a task that is ended by its name', () => {
 describe('start', () => {
   const keyed = (definition: string, input = {}) =>
     newProcess({ definition, input, idempotency_key: 'the key' });
-  const starts = (request: ReturnType<typeof keyed>) => (db: Database) => startProcesses(db, [request]);
+  // Who holds the key lets go of it at last, on a busy machine after seconds.
+  const patient = { lockTimeoutMs: 60_000 };
+  const starts = (request: ReturnType<typeof keyed>) => (db: Database) =>
+    startProcesses(db, [request], patient);
   const takesKeys = /start_processes/;
 
   test('by two sessions with one key makes one process', async ({ database }) => {
@@ -134,7 +137,7 @@ describe('start', () => {
     };
     await begin();
     const mine = keyed('d');
-    const starting = startProcesses(database.db, [mine]);
+    const starting = startProcesses(database.db, [mine], patient);
     await untilBlocked(database);
     await stranger.query('rollback');
     expect(await starting).toEqual([{ kind: 'created', id: mine.id }]);

@@ -5,7 +5,6 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Client, createClient } from '../../../src/client/client.ts';
 import type { TestDatabase } from '../../support/database.ts';
-import { freePort } from '../../support/postgres.ts';
 import { type Program, startProgram } from '../../support/program.ts';
 
 /** Whoever a container runs as may write into it. */
@@ -33,12 +32,12 @@ export interface Server {
 }
 
 export async function startServer(databaseUrl: string): Promise<Server> {
-  const port = String(await freePort());
-  const url = `http://127.0.0.1:${port}`;
-  const start = () => startProgram(['server'], { DATABASE_URL: databaseUrl, SKIPJACK_PORT: port });
-  const programs = [start()];
+  const start = (port: string) =>
+    startProgram(['server'], { DATABASE_URL: databaseUrl, SKIPJACK_PORT: port });
+  // It takes a port that is free then: one that was free before may be somebody else's by now.
+  const programs = [start('0')];
   const latest = () => programs.at(-1) as Program;
-  await latest().untilSays('ready');
+  const { url } = JSON.parse(await latest().untilSays('ready')) as { url: string };
   return {
     url,
     client: createClient({ url }),
@@ -47,7 +46,7 @@ export async function startServer(databaseUrl: string): Promise<Server> {
     },
     async restart() {
       await latest().kill('SIGKILL');
-      programs.push(start());
+      programs.push(start(new URL(url).port));
       await latest().untilSays('ready');
     },
     stderr: () => programs.map((program) => program.stderr()).join(''),
