@@ -2,7 +2,7 @@
 --
 --   skipjack.check_expressions(jsonb)    "${{" where it cannot stand, in a task on its own
 --   not_supported_yet                    is misplaced_expression, as everywhere
---   skipjack.check_json(jsonb)           the bounds of core/json.ts and core/task-input.ts: 1 MiB without blanks, 64 deep
+--   skipjack.check_json(jsonb)           the bounds of core/json.ts and core/task-input.ts: 1 MiB without blanks, 64 deep, 100,000 values
 --   skipjack.duration_ms(text)           as before, in databases with collations of ICU too
 --   skipjack.read_time(text)             '2031-01-02T03:04:05Z' → its moment
 --   skipjack.enqueue(jsonb)              as before; refuses in words of its own also a handler that begins with "$", a day
@@ -68,20 +68,28 @@ language plpgsql immutable strict
 as $$
 declare
   bytes_max constant integer := 1048576;
+  values_max constant integer := 100000;
   written constant text := given;
   bytes integer := octet_length(written);
+  outside text;
+  value_count integer := 0;
 begin
-  -- A blank stands behind each "," and ":", so there are fewer of them than of other letters. Cut at its quotes, a
-  -- value's texts are every other piece.
-  if bytes between bytes_max + 1 and 2 * bytes_max then
-    select bytes - sum(char_length(piece) - char_length(replace(piece, ' ', ''))) into bytes
+  -- A value takes two bytes at least, and there are fewer blanks, one behind each "," and ":", than other letters.
+  if bytes between 2 * values_max and 2 * bytes_max then
+    -- Cut at its quotes, its texts are every other piece: this is the others.
+    select string_agg(piece, '"') into outside
     from unnest(string_to_array(replace(replace(written, '\\', ''), '\"', ''), '"')) with ordinality as cut (piece, place)
     where place % 2 = 1;
+    bytes := bytes - (char_length(outside) - char_length(replace(outside, ' ', '')));
+    -- The outermost, and in each list and map that is not empty one more than it has commas.
+    value_count := 1 + char_length(outside) - char_length(translate(outside, ',[{', ''))
+      - (char_length(outside) - char_length(replace(replace(outside, '[]', ''), '{}', ''))) / 2;
   end if;
   return case
     when bytes > bytes_max then format('is larger than %s bytes', bytes_max)
     -- What is some thousands deep no JavaScript can write out again.
     when jsonb_path_exists(given, '$.**{64}') then 'is nested deeper than 64'
+    when value_count > values_max then format('has more than %s values', values_max)
   end;
 end
 $$;

@@ -7,7 +7,7 @@
  * left behind; death at any step leaves nothing that the next start cannot repair.
  *
  * A `--data` directory holds: `cluster/` (or a note where it lies instead), `owner.json`, `start.lock` while
- * somebody starts or stops, `port`, `postgres.log`.
+ * somebody starts or stops (`start.lock.breaking` while it is taken from one who died), `port`, `postgres.log`.
  */
 import { dirname, resolve } from 'node:path';
 import { urlOf, waitUntilItAnswers } from './embedded/answer.ts';

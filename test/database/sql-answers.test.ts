@@ -222,6 +222,35 @@ describe('one mebibyte of JSON, written without blanks', () => {
     }
   });
 
+  test('and 100,000 values: more are refused on each way', async ({ database }) => {
+    const engine = new Engine({ queue: database.queue });
+    await engine.publish({ definition: { name: 'd', tasks: [{ name: 'A' }] } });
+    for (const values of [100_000, 100_001]) {
+      // The list is a value itself, and around it is that of the input.
+      const payload = Array.from({ length: values - 1 }, () => 1);
+      const list = JSON.stringify(payload.slice(1));
+      const said = [
+        await engine.sendEvent({ name: 'e', payload }).then(() => null, codeOf),
+        (await refusalOf(database, `send_event('e', payload => $1)`, [JSON.stringify(payload)]))?.message ??
+          null,
+        (await refusalOf(database, 'enqueue($1)', [`{"handler": "x", "input": {"a": ${list}}}`]))?.message ??
+          null,
+        (await refusalOf(database, `start_process('d', $1)`, [`{"a": ${list}}`]))?.message ?? null,
+      ];
+      expect(said).toEqual(
+        values > 100_000
+          ? [
+              'invalid_request',
+              '"payload" has more than 100000 values',
+              '"input" has more than 100000 values',
+              'invalid_input: the input has more than 100000 values',
+            ]
+          : // The definition knows no "a".
+            [null, null, null, expect.not.stringContaining('values')],
+      );
+    }
+  });
+
   function codeOf(error: SkipjackError) {
     return error.code;
   }

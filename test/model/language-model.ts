@@ -46,6 +46,8 @@ export interface Task {
 export interface Process {
   index: number;
   path: string;
+  /** Its id, once it was seen: which of two was started first is for the product to say. */
+  id: string | null;
   plan: LanguagePlan;
   parent: { process: number; task: string } | null;
   isDetached: boolean;
@@ -98,6 +100,7 @@ export function startProcess(
 ): Process {
   const process: Process = {
     ...given,
+    id: null,
     index: world.processes.length,
     plan,
     state: 'running',

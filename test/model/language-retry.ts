@@ -96,15 +96,17 @@ function goOn(world: World, process: Process, task: Task) {
 function dropItems(world: World, process: Process, task: Task) {
   const names = new Set(itemsOf(process, task).map(({ name }) => name));
   process.tasks = process.tasks.filter(({ name }) => !names.has(name));
-  let count = 0;
-  for (const each of world.processes) {
-    if (each.parent?.process !== process.index) continue;
-    if (names.has(each.parent.task)) each.parent = { ...each.parent, task: 'gone' };
-    if (each.parent.task !== 'gone') continue;
-    count += 1;
-    const [before, after] = [each.path, `${process.path}/gone#${count}`];
-    for (const other of world.processes)
-      if (other.path === before || other.path.startsWith(`${before}/`))
-        other.path = after + other.path.slice(before.length);
+  const own = world.processes.filter(({ parent }) => parent?.process === process.index);
+  for (const each of own)
+    if (each.parent && names.has(each.parent.task)) each.parent = { ...each.parent, task: 'gone' };
+  // As the product has started them; those of this very moment last.
+  const key = ({ id, index }: Process) => `${id ?? '~'} ${String(index).padStart(6, '0')}`;
+  const renamed = own
+    .filter(({ parent }) => parent?.task === 'gone')
+    .toSorted((one, other) => (key(one) < key(other) ? -1 : 1))
+    .map((each, place) => [each.path, `${process.path}/gone#${place + 1}`] as const);
+  for (const other of world.processes) {
+    const found = renamed.find(([before]) => other.path === before || other.path.startsWith(`${before}/`));
+    if (found) other.path = found[1] + other.path.slice(found[0].length);
   }
 }

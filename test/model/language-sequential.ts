@@ -54,6 +54,7 @@ export async function runLanguageSequentially(
       }
       const lines = differencesOf(describeWorld(world), now.lines);
       if (lines.length === 0) {
+        for (const process of world.processes) process.id = now.processes.get(process.path) ?? null;
         for (const what of counted) tally.count(what);
         if (order > 0) tally.count('thought in another order');
         return now;

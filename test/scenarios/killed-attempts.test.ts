@@ -205,7 +205,7 @@ test('what a worker killed by SIGKILL left running is gone once a worker starts 
 
 for (const { how, state, code, timeout } of [
   { how: 'cancelled', state: 'cancelled', code: null, timeout: undefined },
-  { how: 'out of time', state: 'failed', code: 'timed_out', timeout: '25s' },
+  { how: 'out of time', state: 'failed', code: 'timed_out', timeout: '40s' },
 ]) {
   test(`a task that is ${how} shows its end when nothing of it is left`, async ({ database }) => {
     const scene = await setScene(database);

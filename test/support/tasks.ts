@@ -29,12 +29,12 @@ export async function claim(
   });
 }
 
-/** Waits for it: what is due may be locked for a moment, by a mark of somebody who waits for its end. */
+/** Waits a little: what is due may be locked for a moment, by a mark of somebody who waits for its end. */
 export async function claimOne(
   database: With,
   options: Parameters<typeof claim>[1] = {},
 ): Promise<ClaimedTask> {
-  const [task] = await claim(database, { waitMs: 10_000, ...options });
+  const [task] = await claim(database, { waitMs: 4_000, ...options });
   if (!task) throw new Error('nothing to claim');
   return task;
 }

@@ -58,7 +58,7 @@ test.for(['53100', '58030', '57014', 'XX000', '42501'])(
       handlers: { once },
       queues: ['work'],
       // Short, for its first extension is waited for; not so short that a slow machine misses it.
-      leaseMs: 5_000,
+      leaseMs: 10_000,
     });
     onTestFinished(() => ended.abort());
     worker.start();

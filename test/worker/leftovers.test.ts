@@ -26,13 +26,15 @@ const fixture = join(import.meta.dirname, 'support/executor-process.mjs');
 
 /** A folder for temporary files of our own: in that of all, each worker that starts in another test sweeps too. */
 const outerTmp = process.env.TMPDIR;
+let ownTmp: string | undefined;
 
 beforeAll(() => {
-  process.env.TMPDIR = mkdtempSync(join(tmpdir(), 'skipjack-leftovers-'));
+  ownTmp = mkdtempSync(join(tmpdir(), 'skipjack-leftovers-'));
+  process.env.TMPDIR = ownTmp;
 });
 
 afterAll(() => {
-  rmSync(tmpdir(), { recursive: true, force: true });
+  if (ownTmp !== undefined) rmSync(ownTmp, { recursive: true, force: true });
   if (outerTmp === undefined) delete process.env.TMPDIR;
   else process.env.TMPDIR = outerTmp;
 });

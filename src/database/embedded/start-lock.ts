@@ -46,7 +46,7 @@ async function tryToTake(path: string, text: string): Promise<boolean> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
   const seen = await unlessMissing(readFile(path, 'utf8'));
-  if (seen !== undefined && (await isAbandoned(path, seen))) await breakLock(path, seen);
+  if (seen !== undefined && (await isAbandoned(path, seen))) await breakLock(path);
   return false;
 }
 
@@ -61,7 +61,7 @@ async function isAbandoned(path: string, text: string): Promise<boolean> {
  * Two may find the same abandoned lock, and the slower must not remove the one that the faster has made since. So
  * whoever breaks it holds a lock for that, and looks again: while the abandoned one is there, nobody makes another.
  */
-async function breakLock(path: string, abandoned: string): Promise<void> {
+async function breakLock(path: string): Promise<void> {
   const breaking = `${path}.breaking`;
   try {
     await writeFile(breaking, '', { flag: 'wx' });
@@ -73,7 +73,8 @@ async function breakLock(path: string, abandoned: string): Promise<void> {
     return;
   }
   try {
-    if ((await unlessMissing(readFile(path, 'utf8'))) === abandoned) await rm(path, { force: true });
+    const seen = await unlessMissing(readFile(path, 'utf8'));
+    if (seen !== undefined && (await isAbandoned(path, seen))) await rm(path, { force: true });
   } finally {
     await rm(breaking, { force: true });
   }

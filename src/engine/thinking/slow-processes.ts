@@ -1,68 +1,65 @@
 /**
  * Processes whose turns ran into a time limit: they hold nobody else up.
  *
- * Whose fault it was of those that shared a turn nobody knows: each gets a turn by itself. One that takes too long then
- * is passed over for a while, longer each time, and is tried by itself again.
+ * Whose fault it was of those that shared a turn nobody knows: each is a suspect until it has had a turn by itself. One
+ * that takes too long then is passed over for a while, longer each time, and is a suspect again.
  */
 import { reconnectDelayMs } from '../../core/backoff.ts';
 import { dueProcessesMax } from '../../queue/processes/due-thoughts.ts';
 
 interface Slow {
+  /** How often it took too long by itself. */
   times: number;
-  /** By `performance.now()`. */
+  isSuspect: boolean;
+  /** By `performance.now()`: a suspect is forgotten then, another engine may have had it; another is a suspect. */
   until: number;
-  isPassedOver: boolean;
 }
 
+const firstPauseMs = 1_000;
 const pauseMsMax = 60_000;
-/** Without a turn of its own for so long, one is as good as any other. */
-const forgottenAfterMs = 600_000;
+const suspectedForMs = 120_000;
 const slowMax = 1_000;
 
 export function createSlowProcesses() {
   const slow = new Map<string, Slow>();
-  /** So many turns are of one process. */
-  let singles = 0;
 
-  /** The pauses that are over end; what had them is tried by itself. */
-  function letGo() {
-    const now = performance.now();
-    for (const [id, each] of slow) {
-      if (each.until + forgottenAfterMs <= now) slow.delete(id);
-      if (!each.isPassedOver || each.until > now) continue;
-      each.isPassedOver = false;
-      singles = Math.max(singles, 1);
-    }
+  function suspect(id: string, times: number) {
+    slow.set(id, { times, isSuspect: true, until: performance.now() + suspectedForMs });
   }
 
   return {
     /** What the next turn may take. */
     next(): { passOver: string[]; processesMax: number } {
-      letGo();
+      const now = performance.now();
+      for (const [id, { times, isSuspect, until }] of slow) {
+        if (until > now) continue;
+        if (isSuspect) slow.delete(id);
+        else suspect(id, times);
+      }
+      const all = [...slow];
       return {
-        passOver: [...slow].flatMap(([id, { isPassedOver }]) => (isPassedOver ? id : [])),
-        processesMax: singles > 0 ? 1 : dueProcessesMax,
+        passOver: all.flatMap(([id, { isSuspect }]) => (isSuspect ? [] : id)),
+        processesMax: all.some(([, { isSuspect }]) => isSuspect) ? 1 : dueProcessesMax,
       };
     },
-    /** Until one of them is tried again; null: none is passed over. */
+    /** Until one that is passed over may be tried again; null: there is none. */
     nextTryMs(): number | null {
-      const untils = [...slow.values()].flatMap(({ isPassedOver, until }) => (isPassedOver ? until : []));
+      const untils = [...slow.values()].flatMap(({ isSuspect, until }) => (isSuspect ? [] : until));
       return untils.length > 0 ? Math.max(0, Math.min(...untils) - performance.now()) : null;
     },
-    turnEnded() {
-      singles = Math.max(0, singles - 1);
+    turnEnded(processIds: string[]) {
+      for (const id of processIds) slow.delete(id);
     },
     turnTimedOut(processIds: string[]) {
-      const [id] = processIds;
-      if (id === undefined || processIds.length > 1) {
-        singles = processIds.length;
-        return;
+      for (const id of processIds) {
+        const times = (slow.get(id)?.times ?? 0) + (processIds.length === 1 ? 1 : 0);
+        slow.delete(id);
+        if (processIds.length > 1) suspect(id, times);
+        else {
+          const pauseMs = reconnectDelayMs(times, { firstMs: firstPauseMs, maxMs: pauseMsMax });
+          slow.set(id, { times, isSuspect: false, until: performance.now() + pauseMs });
+        }
       }
-      singles = Math.max(0, singles - 1);
-      const times = (slow.get(id)?.times ?? 0) + 1;
-      const pauseMs = reconnectDelayMs(times, { firstMs: 1_000, maxMs: pauseMsMax });
-      slow.delete(id);
-      slow.set(id, { times, until: performance.now() + pauseMs, isPassedOver: true });
       for (const oldest of slow.keys()) {
         if (slow.size <= slowMax) break;
         slow.delete(oldest);

@@ -70,7 +70,7 @@ export function startThinking(
       passOver: [...busy.keys(), ...passOver],
       processesMax,
     });
-    slow.turnEnded();
+    slow.turnEnded(result.processIds);
     for (const id of result.busy)
       if (busy.size < busyMax) busy.set(id, performance.now() + withJitter(busyMs));
     if (result.thought > 0) return 0;

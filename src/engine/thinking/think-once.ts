@@ -52,11 +52,15 @@ export class TurnTimedOut extends Error {
 export interface TurnResult {
   /** Rows of the inbox that it is done with. */
   thought: number;
+  /** Processes that were thought about. */
+  processIds: string[];
   /** Processes that others hold. */
   busy: string[];
   /** Where nothing was thought: until something is due, if anything is known of. */
   nextDueMs: number | null;
 }
+
+type Part = Pick<TurnResult, 'thought' | 'busy'>;
 
 /** Of what follows at once from what was thought, in one transaction; the rest comes in the next turn. */
 const roundsMax = 100;
@@ -68,20 +72,26 @@ const alonesMax = 500;
 export async function thinkOnce(queue: Thinker, options: ThinkOptions = {}): Promise<TurnResult> {
   const { onError = () => {}, passOver = [], processesMax = dueProcessesMax } = options;
   const { due, nextDueMs } = await findDueProcesses(queue.db, { passOver, limit: processesMax });
-  if (due.length === 0) return { thought: 0, busy: [], nextDueMs };
+  if (due.length === 0) return { thought: 0, processIds: [], busy: [], nextDueMs };
   crashPoint('engine_candidates_found');
   const plans = await queue.plans.get(due.flatMap(({ definition_id: id }) => id ?? []));
   crashPoint('engine_plans_read');
   try {
     // Where nothing was left to think of the first, which others have moved meanwhile, more may be due behind them.
-    return { ...(await think(queue, { due, plans, only: null })), nextDueMs: 0 };
+    return turnOf([await think(queue, { due, plans, only: null })]);
   } catch (error) {
     endTurnBy(queue, error);
     const results = [];
     for (const each of due) results.push(await thinkAlone(queue, { process: each, plans, onError }));
+    return turnOf(results);
+  }
+
+  function turnOf(parts: Part[]): TurnResult {
+    const busy = parts.flatMap((part) => part.busy);
     return {
-      thought: results.reduce((sum, { thought }) => sum + thought, 0),
-      busy: results.flatMap(({ busy }) => busy),
+      thought: parts.reduce((sum, { thought }) => sum + thought, 0),
+      processIds: due.flatMap(({ id }) => (busy.includes(id) ? [] : id)),
+      busy,
       nextDueMs: 0,
     };
   }
@@ -110,11 +120,11 @@ function endTurnBy(queue: Thinker, error: unknown): void {
 async function think(
   queue: Thinker,
   { due, plans, only }: { due: DueProcess[]; plans: Map<string, Plan>; only: string | null },
-): Promise<Pick<TurnResult, 'thought' | 'busy'>> {
+): Promise<Part> {
   const { db } = queue;
   const asked = due.map(({ id }) => id);
   const { thought, ids, hints } = await inTransaction(db, async (tx) => {
-    const locked = await lockFreeProcesses(tx, asked);
+    const locked = await lockFreeProcesses(tx, asked, { patienceMs: db.pool.options.query_timeout ?? null });
     crashPoint('engine_processes_locked');
     const turn: Turn = {
       ids: locked,
@@ -160,7 +170,7 @@ async function thinkAlone(
     plans,
     onError,
   }: { process: DueProcess; plans: Map<string, Plan>; onError: (error: unknown) => void },
-): Promise<Pick<TurnResult, 'thought' | 'busy'>> {
+): Promise<Part> {
   try {
     return await think(queue, { due: [process], plans, only: null });
   } catch (error) {

@@ -62,11 +62,24 @@ export async function findDueProcesses(
   };
 }
 
-/** Those of them that nobody holds, locked. */
-export async function lockFreeProcesses(tx: Transaction, ids: string[]): Promise<string[]> {
+/**
+ * Those of them that nobody holds, locked. With `patienceMs` Postgres ends any later statement of the transaction before
+ * the caller hangs up: what it hangs up on runs on, and keeps the locks. A limit that is shorter stays.
+ */
+export async function lockFreeProcesses(
+  tx: Transaction,
+  ids: string[],
+  { patienceMs = null }: { patienceMs?: number | null } = {},
+): Promise<string[]> {
+  const limitMs = patienceMs === null ? null : Math.floor(patienceMs * 0.8);
   const { rows } = await tx.query<{ id: string }>(
-    'select id from skipjack.processes where id = any ($1::uuid[]) order by id for no key update skip locked',
-    [ids],
+    `with limited as materialized (
+       select set_config('statement_timeout', $2::integer::text, true)
+       where current_setting('statement_timeout')::interval not between interval '1 ms' and $2::integer * interval '1 ms'
+     )
+     select process.id from skipjack.processes as process, (select count(*) from limited) as limits
+     where process.id = any ($1::uuid[]) order by process.id for no key update of process skip locked`,
+    [ids, limitMs],
   );
   return rows.map(({ id }) => id);
 }

@@ -6,45 +6,57 @@ import { openQueue } from '../../../src/queue/queue.ts';
 import { test } from '../../support/database.ts';
 import { standOf, startPlan } from './support/plans.ts';
 
-test('a process whose statements run into a time limit holds no other one up, and goes on when they do not', async ({
-  database,
-}) => {
-  const { sql } = database;
-  const ids: string[] = [];
-  for (let index = 0; index < 12; index += 1)
-    ids.push(await startPlan(database, { a: { if: 'false' }, b: { needs: ['a'], if: 'always()' } }));
-  // Among the others, and the first of all later on.
-  const [slow = ''] = ids.splice(3, 1);
-  await sql(`create function skipjack.slow_thinking() returns trigger language plpgsql as $$
-    begin perform pg_sleep(60); return new; end $$`);
-  await sql(`create trigger slow_thinking before update on skipjack.tasks for each row
+const limits = [
+  { whose: 'the database’s', statementTimeout: '3s', queryTimeoutMs: 30_000 },
+  { whose: 'our own', statementTimeout: '0', queryTimeoutMs: 4_000 },
+];
+for (const { whose, statementTimeout, queryTimeoutMs } of limits)
+  test(`a process that runs into a time limit, ${whose}, holds no other one up, and goes on when it does not`, async ({
+    database,
+  }) => {
+    const { sql } = database;
+    const ids: string[] = [];
+    for (let index = 0; index < 60; index += 1)
+      ids.push(await startPlan(database, { a: { if: 'false' }, b: { needs: ['a'], if: 'always()' } }));
+    // Among the others, and the first of all later on.
+    const [slow = ''] = ids.splice(30, 1);
+    await sql(`create function skipjack.slow_thinking() returns trigger language plpgsql as $$
+    begin perform pg_sleep(600); return new; end $$`);
+    await sql(`create trigger slow_thinking before update on skipjack.tasks for each row
     when (new.process_id = '${slow}') execute function skipjack.slow_thinking()`);
-  // As those who run a database set it for everybody.
-  const [{ name } = { name: '' }] = await sql<{ name: string }>('select current_database() as name');
-  await sql(`alter database ${name} set statement_timeout = '3s'`);
-  const db = openDatabase({ url: database.url });
-  const queue = openQueue(db);
-  const heard: unknown[] = [];
-  const thinking = startThinking(queue, { onError: (error) => heard.push(error), pollIntervalMs: 500 });
-  await vi.waitFor(
-    async () => {
-      for (const id of ids) expect(await standOf(database, id)).toEqual({ a: 'skipped', b: 'ready' });
-    },
-    { timeout: 40_000, interval: 100 },
-  );
-  expect(await standOf(database, slow)).toEqual({ a: 'waits for engine', b: 'pending' });
-  expect(heard[0]).toMatchObject({ name: 'TurnTimedOut', cause: { code: '57014' } });
+    // As those who run a database set it for everybody.
+    const [{ name } = { name: '' }] = await sql<{ name: string }>('select current_database() as name');
+    await sql(`alter database ${name} set statement_timeout = '${statementTimeout}'`);
+    const heard: unknown[] = [];
+    const engines = [1, 2].map(() => {
+      const db = openDatabase({ url: database.url, queryTimeoutMs });
+      const queue = openQueue(db);
+      const thinking = startThinking(queue, { onError: (error) => heard.push(error), pollIntervalMs: 500 });
+      return { db, queue, thinking };
+    });
+    await vi.waitFor(
+      async () => {
+        for (const id of ids) expect(await standOf(database, id)).toEqual({ a: 'skipped', b: 'ready' });
+      },
+      { timeout: 60_000, interval: 500 },
+    );
+    expect(await standOf(database, slow)).toEqual({ a: 'waits for engine', b: 'pending' });
+    expect(heard).toContainEqual(
+      expect.objectContaining({ name: 'TurnTimedOut', cause: expect.objectContaining({ code: '57014' }) }),
+    );
 
-  // What comes meanwhile is thought about as well.
-  const late = await startPlan(database, { a: { if: 'false' } });
-  await vi.waitFor(async () => expect(await standOf(database, late)).toEqual({ a: 'skipped' }), 40_000);
+    // What comes meanwhile is thought about as well.
+    const late = await startPlan(database, { a: { if: 'false' } });
+    await vi.waitFor(async () => expect(await standOf(database, late)).toEqual({ a: 'skipped' }), 60_000);
 
-  await sql('drop function skipjack.slow_thinking cascade');
-  await vi.waitFor(async () => expect(await standOf(database, slow)).toEqual({ a: 'skipped', b: 'ready' }), {
-    timeout: 40_000,
-    interval: 100,
-  });
-  await thinking.stop();
-  await queue.close();
-  await db.close();
-}, 120_000);
+    await sql('drop function skipjack.slow_thinking cascade');
+    await vi.waitFor(
+      async () => expect(await standOf(database, slow)).toEqual({ a: 'skipped', b: 'ready' }),
+      { timeout: 100_000, interval: 100 },
+    );
+    for (const { db, queue, thinking } of engines) {
+      await thinking.stop();
+      await queue.close();
+      await db.close();
+    }
+  }, 240_000);

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { onTestFinished } from 'vitest';
 import { type Client, createClient } from '../../../src/client/client.ts';
 import type { TestDatabase } from '../../support/database.ts';
+import { freePort } from '../../support/postgres.ts';
 import { type Program, startProgram } from '../../support/program.ts';
 
 /** Whoever a container runs as may write into it. */
@@ -34,8 +35,8 @@ export interface Server {
 export async function startServer(databaseUrl: string): Promise<Server> {
   const start = (port: string) =>
     startProgram(['server'], { DATABASE_URL: databaseUrl, SKIPJACK_PORT: port });
-  // It takes a port that is free then: one that was free before may be somebody else's by now.
-  const programs = [start('0')];
+  // No port that the system gives out: while the server is away it would be anybody's.
+  const programs = [start(String(await freePort()))];
   const latest = () => programs.at(-1) as Program;
   const { url } = JSON.parse(await latest().untilSays('ready')) as { url: string };
   return {
