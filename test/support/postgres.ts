@@ -100,6 +100,8 @@ export async function startDebian(binaries: string, settings: string[] = []): Pr
 
   async function end(signal: 'SIGINT' | 'SIGQUIT') {
     const exited = new Promise((resolve) => child.once('exit', resolve));
+    // Else node might end before, and its folder would stay.
+    child.ref();
     child.kill(signal);
     await exited;
   }
