@@ -14,6 +14,8 @@ export interface Database {
   pool: pg.Pool;
   orm: NodePgDatabase<typeof schema>;
   hints: Hints;
+  /** A statement without an answer for so long has lost its connection. */
+  queryTimeoutMs: number;
   close(): Promise<void>;
 }
 
@@ -62,6 +64,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     pool,
     orm: drizzle(pool, { schema }),
     hints,
+    queryTimeoutMs,
     async close() {
       await hints.close();
       await pool.end();

@@ -19,7 +19,7 @@ describe('a turn', () => {
       return queue.plans.get(ids);
     };
     const turn = await thinkOnce({ ...queue, plans: { ...queue.plans, get } });
-    expect(turn).toEqual({ thought: 0, busy: [], nextDueMs: 0 });
+    expect(turn).toEqual({ thought: 0, processIds: [id], busy: [], nextDueMs: 0 });
     expect(await stateOf(database, id)).toBe('cancelled');
     expect((await thinkOnce(queue)).nextDueMs).toBe(null);
   });

@@ -124,7 +124,7 @@ async function think(
   const { db } = queue;
   const asked = due.map(({ id }) => id);
   const { thought, ids, hints } = await inTransaction(db, async (tx) => {
-    const locked = await lockFreeProcesses(tx, asked, { patienceMs: db.pool.options.query_timeout ?? null });
+    const locked = await lockFreeProcesses(tx, asked, { patienceMs: db.queryTimeoutMs });
     crashPoint('engine_processes_locked');
     const turn: Turn = {
       ids: locked,
