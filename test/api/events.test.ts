@@ -87,17 +87,13 @@ test('a task that waits completes with the payload, whoever comes first', async 
   const startOne = async (order: string) =>
     (await api.post('/v1/processes', { definition, input: { order } })).body.id as string;
   const outputOf = async (id: string) => {
-    await expect
-      .poll(async () => (await api.get(`/v1/processes/${id}`)).body.active, { timeout: 30_000 })
-      .toEqual(['Ship']);
+    await expect.poll(async () => (await api.get(`/v1/processes/${id}`)).body.active).toEqual(['Ship']);
     const [task] = (await api.get(`/v1/processes/${id}/tasks`)).body.tasks;
     return (await api.get(`/v1/tasks/${task.id}`)).body.output;
   };
 
   const first = await startOne('7');
-  await expect
-    .poll(() => database.sql('select key from skipjack.event_waits'), { timeout: 30_000 })
-    .toEqual([{ key: '7' }]);
+  await expect.poll(() => database.sql('select key from skipjack.event_waits')).toEqual([{ key: '7' }]);
   const sent = await api.post('/v1/events', { name: 'paid', key: '7', payload: { amount: 10 } });
   expect(sent.body).toMatchObject({ woken: 1, kept: false });
   expect(await outputOf(first)).toEqual({ amount: 10 });

@@ -51,7 +51,7 @@ describe('a task that waits', () => {
     // Parked and pending ones have no queue item to carry the mark.
     const waiting = [Paid, After].map((task) => api.get(`/v1/tasks/${task}?wait=60s`));
     await expect
-      .poll(() => database.sql('select tasks_awaited from skipjack.processes'), { timeout: 30_000 })
+      .poll(() => database.sql('select tasks_awaited from skipjack.processes'))
       .toEqual([{ tasks_awaited: true }]);
     expect((await api.post('/v1/events', { name: 'paid', key: '42', payload: [7] })).status).toBeLessThan(
       300,

@@ -216,7 +216,7 @@ describe('following', () => {
     stuck.write(`GET ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\naccept: text/event-stream\r\n\r\n`);
     await new Promise((resolve) => stuck.once('readable', resolve));
     // Lines are under way, and not the headers alone.
-    await expect.poll(() => stuck.readableLength, { timeout: 30_000 }).toBeGreaterThan(10_000);
+    await expect.poll(() => stuck.readableLength).toBeGreaterThan(10_000);
     const rest = follower.rest();
     await api.server.close();
     expect(await rest).toEqual([]);
@@ -231,9 +231,7 @@ describe('following', () => {
     await database.sql(
       'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
     );
-    await expect
-      .poll(async () => (await say(api, task, ['after'], { first_line: 2 })).status, { timeout: 30_000 })
-      .toBe(200);
+    await expect.poll(async () => (await say(api, task, ['after'], { first_line: 2 })).status).toBe(200);
     expect((await follower.next(1)).map(textOf)).toEqual(['after']);
     follower.leave();
   });

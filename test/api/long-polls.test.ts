@@ -49,7 +49,7 @@ describe.each([
     await holder.query(`begin; lock table skipjack.${what} in access exclusive mode`);
     const statements = countStatements(database.db);
     const answering = Promise.all(ids.map((id) => api.get(`/v1/${what}/${id}?wait=1ms`)));
-    await expect.poll(() => asked, { timeout: 30_000 }).toBe(many);
+    await expect.poll(() => asked).toBe(many);
     await holder.query('rollback');
     const answers = await answering;
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([202]));
@@ -66,7 +66,7 @@ describe.each([
       what === 'tasks'
         ? 'select from skipjack.queue_items where awaited'
         : 'select from skipjack.processes where awaited';
-    await expect.poll(() => database.sql(marks), { timeout: 30_000 }).toHaveLength(1);
+    await expect.poll(() => database.sql(marks)).toHaveLength(1);
     await api.post(`/v1/${what}/${id}/cancel`, {});
     const answers = await waiting;
     expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
@@ -84,9 +84,9 @@ test('what somebody holds for long keeps no other from its mark, and is marked a
   const waits = [held, free].map((id) => database.queue.waitForEnd('task', id, { waitMs: 60_000 }));
   const marked = () =>
     database.sql<{ id: string }>('select task_id as id from skipjack.queue_items where awaited order by 1');
-  await expect.poll(marked, { timeout: 30_000 }).toEqual([{ id: free }]);
+  await expect.poll(marked).toEqual([{ id: free }]);
   await holder.query('rollback');
-  await expect.poll(marked, { timeout: 30_000 }).toHaveLength(2);
+  await expect.poll(marked).toHaveLength(2);
   for (const task of await claim(database, { limit: 2, waitMs: 60_000 })) await complete(database, task);
   expect(await Promise.all(waits)).toEqual(['ended', 'ended']);
 });

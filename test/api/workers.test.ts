@@ -112,7 +112,7 @@ describe('claiming', () => {
     expect((await api.send('PUT', '/v1/workers/by%2Fitself', said)).status).toBe(204);
     await api.post('/v1/tasks/claim', { queues: ['a'], worker: 'by/itself' });
     await expect
-      .poll(async () => (await api.get('/v1/workers')).body.workers, { timeout: 30_000 })
+      .poll(async () => (await api.get('/v1/workers')).body.workers)
       .toMatchObject([
         { id: 'by-claim', host: '127.0.0.1', pid: 0, queues: ['a'], slots: 3, live: true },
         { id: 'by/itself', ...said, live: true },

@@ -197,7 +197,7 @@ test('workers and stats show what there is', async ({ ask, askJson }) => {
   await ask('enqueue', '--wait', '30s', '--', 'true');
   // The worker says that it is there beside its work, and does not wait for it.
   await expect
-    .poll(() => askJson('workers'), { timeout: 30_000 })
+    .poll(() => askJson('workers'))
     .toMatchObject({
       code: 0,
       data: [{ live: true, queues: expect.arrayContaining(['default']), slots: 10 }],

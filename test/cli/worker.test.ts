@@ -36,7 +36,7 @@ test('a worker over the database runs commands, logs one line each, and leaves o
   expect(await database.queue.waitForEnd('task', id, { waitMs: 30_000 })).toBe('ended');
   // It says so beside its work, and does not wait for it.
   await expect
-    .poll(() => database.sql('select id from skipjack.workers'), { timeout: 30_000 })
+    .poll(() => database.sql('select id from skipjack.workers'))
     .toEqual([{ id: expect.stringContaining(`tester-${worker.child.pid}-`) }]);
   expect(await worker.stop()).toBe(0);
   expect(await database.sql('select id from skipjack.workers')).toEqual([]);
@@ -63,9 +63,7 @@ test('a worker over HTTP runs handlers of an ES module on the queues of their na
   const greeted = await client.waitForTask(String(sent.output), { waitMs: 30_000 });
   expect(greeted).toMatchObject({ state: 'completed', output: 'hello Ada' });
   const queues = expect.arrayContaining(['default', 'greet', 'send-email']);
-  await expect
-    .poll(() => client.listWorkers(), { timeout: 30_000 })
-    .toMatchObject([{ pid: worker.child.pid, slots: 10, queues }]);
+  await expect.poll(() => client.listWorkers()).toMatchObject([{ pid: worker.child.pid, slots: 10, queues }]);
   expect(await worker.stop()).toBe(0);
   expect(await client.listWorkers()).toEqual([]);
   expect(await server.stop()).toBe(0);

@@ -35,7 +35,7 @@ describe('a turn', () => {
     // The time is over when it begins: what must not be left half done is all that is done.
     for (const _round of ['items', 'their processes'])
       await inTransaction(database.db, async (tx) => {
-        const ids = await lockFreeProcesses(tx, [id]);
+        const ids = await lockFreeProcesses(tx, [id], { patienceMs: database.db.queryTimeoutMs });
         await thinkRound(tx, { ids, plans, only: null, endsAt: 0, waits: 0, hints: [] });
       });
     const { length } = await childrenOf(database, id);

@@ -423,7 +423,7 @@ describe('old events', () => {
   test('are deleted by the upkeep', async ({ database }) => {
     await sendEvents(database.db, [newEvent()]);
     const upkeep = startUpkeep(database.db, { eventRetentionMs: 0 });
-    await expect.poll(() => database.sql('select from skipjack.events'), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => database.sql('select from skipjack.events')).toEqual([]);
     await upkeep.stop();
   });
 });

@@ -445,9 +445,7 @@ describe('deletion', () => {
     await append(database, task, 1, 'a');
     await complete(database, task);
     const upkeep = startUpkeep(database.db, { logRetentionMs: 0 });
-    await expect
-      .poll(() => database.sql('select id from skipjack.task_logs'), { timeout: 30_000 })
-      .toEqual([]);
+    await expect.poll(() => database.sql('select id from skipjack.task_logs')).toEqual([]);
     await upkeep.stop();
   });
 });

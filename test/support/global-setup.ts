@@ -6,11 +6,10 @@
  *   SKIPJACK_TEST_POSTGRES=16 (17, …)    an image, through @testcontainers/postgresql, where a Docker has it
  *   SKIPJACK_TEST_DATABASE_URL=…         yours; its user must be allowed to create databases
  */
-import { tmpdir } from 'node:os';
 import pg from 'pg';
 import type { TestProject } from 'vitest/node';
 import { migrateDatabase } from '../../src/database/migrate.ts';
-import { dataFolder, startPostgres } from './postgres.ts';
+import { startPostgres } from './postgres.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -32,7 +31,7 @@ export default async function setup(project: TestProject) {
   await migrateDatabase(databaseUrl(server.url, templateName));
   project.provide('adminUrl', server.url);
   // In memory 20 or 32 ms; from a disk files are the slower way, up to 250 ms.
-  const strategy = dataFolder() === tmpdir() ? 'wal_log' : 'file_copy';
+  const strategy = server.isInMemory ? 'file_copy' : 'wal_log';
   project.provide('copying', `template ${templateName} strategy ${strategy}`);
 
   return async () => {

@@ -11,12 +11,14 @@ import { startEmbeddedPostgres } from '../../src/database/embedded.ts';
 export interface TestPostgres {
   url: string;
   kind: string;
+  /** Its files lie in no disk. */
+  isInMemory: boolean;
   stop(): Promise<void>;
 }
 
 export async function startPostgres(): Promise<TestPostgres> {
   const { SKIPJACK_TEST_DATABASE_URL: url, SKIPJACK_TEST_POSTGRES: version = '18' } = process.env;
-  if (url) return { url, kind: 'from SKIPJACK_TEST_DATABASE_URL', stop: async () => {} };
+  if (url) return { url, kind: 'from SKIPJACK_TEST_DATABASE_URL', isInMemory: false, stop: async () => {} };
   if (version === '18') return startEmbedded();
   const binaries = `/usr/lib/postgresql/${version}/bin`;
   return existsSync(`${binaries}/postgres`) ? startDebian(binaries) : startContainer(version);
@@ -26,7 +28,7 @@ const memory = '/dev/shm';
 const memoryBytesMin = 4 * 1024 ** 3;
 
 /** In memory where there is room: a database of its own for each test is then there in 20 ms, from a disk in up to 250. */
-export function dataFolder(): string {
+function dataFolder(): string {
   if (!existsSync(memory)) return tmpdir();
   const { bavail, bsize } = statfsSync(memory);
   return bavail * bsize >= memoryBytesMin ? memory : tmpdir();
@@ -40,6 +42,7 @@ async function startEmbedded(): Promise<TestPostgres> {
   return {
     url: server.url,
     kind: 'embedded',
+    isInMemory: data.startsWith(memory),
     async stop() {
       await server.stop();
       rmSync(data, { recursive: true, force: true });
@@ -110,6 +113,7 @@ export async function startDebian(binaries: string, settings: string[] = []): Pr
   return {
     url,
     kind: `from ${binaries}`,
+    isInMemory: folder.startsWith(memory),
     async restartImmediately() {
       await end('SIGQUIT');
       child = await start();
@@ -129,6 +133,7 @@ async function startContainer(version: string): Promise<TestPostgres> {
   return {
     url: container.getConnectionUri(),
     kind: `container postgres:${version}`,
+    isInMemory: false,
     async stop() {
       await container.stop();
     },

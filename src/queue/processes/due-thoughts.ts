@@ -37,7 +37,7 @@ export async function findDueProcesses(
      ), firsts as materialized (
        select process_id, min(available_at) as at, min(id) as id from due group by process_id
        order by at, id
-       limit ${Math.min(limit, dueProcessesMax)}
+       limit ${Number(limit)}
      )
      select
        (select json_agg(json_build_object('id', firsts.process_id, 'definition_id', process.definition_id) order by firsts.at, firsts.id)
@@ -63,15 +63,14 @@ export async function findDueProcesses(
 }
 
 /**
- * Those of them that nobody holds, locked. With `patienceMs` Postgres ends any later statement of the transaction before
- * the caller hangs up: what it hangs up on runs on, and keeps the locks. A limit that is shorter stays.
+ * Those of them that nobody holds, locked. Postgres ends any later statement of the transaction before the caller's
+ * patience does: what is hung up on runs on, and keeps the locks. A limit that is shorter stays.
  */
 export async function lockFreeProcesses(
   tx: Transaction,
   ids: string[],
-  { patienceMs = null }: { patienceMs?: number | null } = {},
+  { patienceMs }: { patienceMs: number },
 ): Promise<string[]> {
-  const limitMs = patienceMs === null ? null : Math.floor(patienceMs * 0.8);
   const { rows } = await tx.query<{ id: string }>(
     `with limited as materialized (
        select set_config('statement_timeout', $2::integer::text, true)
@@ -79,7 +78,7 @@ export async function lockFreeProcesses(
      )
      select process.id from skipjack.processes as process, (select count(*) from limited) as limits
      where process.id = any ($1::uuid[]) order by process.id for no key update of process skip locked`,
-    [ids, limitMs],
+    [ids, Math.floor(patienceMs * 0.8)],
   );
   return rows.map(({ id }) => id);
 }
