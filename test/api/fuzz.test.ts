@@ -3,11 +3,12 @@
  *
  * fast-check prints the seed and the smallest example of a failure; `fc.assert(…, { seed, path })` repeats it.
  */
-import fc from 'fast-check';
+
 import { expect, vi } from 'vitest';
 import { createApi } from '../../src/api/api.ts';
 import { Engine } from '../../src/engine/engine.ts';
 import type { Queue } from '../../src/queue/queue.ts';
+import fc from '../support/fast-check.ts';
 import { type TestApi, test } from './support/api.ts';
 
 // A bound for what hangs, not a promise of speed: hundreds of requests, and what fails is then made smaller.

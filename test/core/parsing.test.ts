@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formatDuration, parseDuration } from '../../src/core/durations.ts';
 import { SkipjackError } from '../../src/core/errors.ts';
@@ -6,6 +5,7 @@ import { newId } from '../../src/core/ids.ts';
 import { findJsonProblem } from '../../src/core/json.ts';
 import { parseTaskInput } from '../../src/core/task-input.ts';
 import { decodeToken, encodeToken } from '../../src/core/token.ts';
+import fc from '../support/fast-check.ts';
 
 describe('durations', () => {
   test('are read as people write them', () => {

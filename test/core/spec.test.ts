@@ -1,10 +1,11 @@
 /** What a task runs: references to secrets taken apart, sizes, keys in order. */
-import fc from 'fast-check';
+
 import { describe, expect, test } from 'vitest';
 import { parseBytes } from '../../src/core/bytes.ts';
 import { findReferenceProblem, toSecretText } from '../../src/core/secret-text.ts';
 import { mapTexts, pickWork, readSpec, referSecrets, type Spec } from '../../src/core/spec.ts';
 import { parseTaskInput } from '../../src/core/task-input.ts';
+import fc from '../support/fast-check.ts';
 
 describe('text with references to secrets', () => {
   test.each([

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { findRunningEmbeddedPostgres } from '../../src/database/embedded.ts';
+import { freePort } from '../support/postgres.ts';
 import {
   answers,
   ask,
@@ -47,8 +48,7 @@ describe('starting', () => {
 
   test('takes the port of last time, so that whoever holds the old URL finds Postgres again', async () => {
     const data = await makeDirectory();
-    // Below the range from which the system gives ports to all comers.
-    const port = 20_000 + (process.pid % 10_000);
+    const port = await freePort();
     await writeFile(join(data, 'port'), `${port}\n`);
     expect((await start({ data })).port).toBe(port);
   });

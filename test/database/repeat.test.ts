@@ -3,14 +3,13 @@ import { createBatcher } from '../../src/core/batching.ts';
 import { parseTaskInput } from '../../src/core/task-input.ts';
 import { repeatingDatabaseFaults } from '../../src/database/repeat.ts';
 import { test } from '../support/database.ts';
-import { claimOne, complete, enqueue, untilBlocked } from '../support/tasks.ts';
+import { areBlocked, claimOne, complete, enqueue, untilBlocked } from '../support/tasks.ts';
 
 afterEach(() => {
   vi.restoreAllMocks();
 });
 
-const killBlocked = `select pg_terminate_backend(pid) from pg_stat_activity
-  where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`;
+const killBlocked = `select pg_terminate_backend(pid) from pg_stat_activity where ${areBlocked}`;
 
 test('an enqueue whose connection is killed is answered all the same, and made once', async ({
   database,

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { planLimits } from '../../src/core/plan.ts';
 import { findCycles } from '../../src/definition/cycles.ts';
+import fc from '../support/fast-check.ts';
 import { planOf, problemsOf } from './support/parse.ts';
 
 /** Tasks t1, t2 … whose needs are given by their numbers. */

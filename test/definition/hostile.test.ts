@@ -1,9 +1,10 @@
 /** Definitions made to harm: each is a plan, or refused with a problem that points, well before the test gives up. */
-import fc from 'fast-check';
+
 import { describe, expect, test } from 'vitest';
 import { parseDefinition } from '../../src/definition/parse-definition.ts';
 import { compileCondition } from '../../src/expression/condition.ts';
 import { compileValue } from '../../src/expression/value-template.ts';
+import fc from '../support/fast-check.ts';
 import { placesOf } from './support/parse.ts';
 
 const repeat = (times: number, say: (index: number) => string) =>

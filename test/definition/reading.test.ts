@@ -1,10 +1,11 @@
 /** Text in all its forms: YAML and JSON, line ends, marks, and what is meant to do harm. */
-import fc from 'fast-check';
+
 import { describe, expect, test } from 'vitest';
 import type { Json } from '../../src/core/json.ts';
 import { planLimits } from '../../src/core/plan.ts';
 import { formatProblem } from '../../src/definition/format-problem.ts';
 import { parseDefinition } from '../../src/definition/parse-definition.ts';
+import fc from '../support/fast-check.ts';
 import { placesOf, planOf, problemsOf } from './support/parse.ts';
 
 const inputOf = (value: string): Json | undefined =>

@@ -1,5 +1,5 @@
 /** Hostile expressions end: with a value, or with a sentence that says why not. */
-import fc from 'fast-check';
+
 import { describe, expect, test } from 'vitest';
 import type { Json } from '../../src/core/json.ts';
 import { typeOfExpression } from '../../src/expression/check-types.ts';
@@ -8,6 +8,7 @@ import { ExpressionFailure, Meter } from '../../src/expression/limits.ts';
 import { parseExpression } from '../../src/expression/parse.ts';
 import { parseTemplate } from '../../src/expression/template.ts';
 import { toText } from '../../src/expression/values.ts';
+import fc from '../support/fast-check.ts';
 import { nodeOf, now, scopeOf } from './support/evaluate.ts';
 
 const people = Array.from({ length: 20_000 }, (_, id) => ({ id, name: `name ${id}` }));

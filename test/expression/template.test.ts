@@ -1,9 +1,10 @@
 /** Texts taken apart, and put together again with values. */
-import fc from 'fast-check';
+
 import { describe, expect, test } from 'vitest';
 import type { Json } from '../../src/core/json.ts';
 import { compileTask, fillTask } from '../../src/expression/task-template.ts';
 import { parseTemplate } from '../../src/expression/template.ts';
+import fc from '../support/fast-check.ts';
 import { now, scopeOf } from './support/evaluate.ts';
 
 /** Literals as they are, expressions as {is}, secrets as {secret}. */

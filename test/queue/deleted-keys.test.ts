@@ -83,14 +83,14 @@ test('two batches that both find a key gone do not wait for each other in a ring
   const holder = await stopAfterInsertingKeys(database);
   const batch = () => ['a', 'b'].map((key) => parseTaskInput({ command: 'true', idempotency_key: key }));
   // The first has key b in hand and finds a gone; the second takes a, then waits for b.
-  const first = enqueueKeyedTasks(database.db, batch());
+  const first = expect(enqueueKeyedTasks(database.db, batch())).rejects.toMatchObject({ code: '40001' });
   await untilBlocked(database);
   await deleteTask(database.db, old);
   const other = batch();
   const second = enqueueKeyedTasks(database.db, other);
   await untilBlocked(database, 2);
   await holder.query('commit');
-  await expect(first).rejects.toMatchObject({ code: '40001' });
+  await first;
   expect(await second).toEqual(other.map(({ id }) => ({ kind: 'created', id })));
 });
 

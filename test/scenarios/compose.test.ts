@@ -200,11 +200,10 @@ describe.skipIf(whyNoStack !== null)('the stack', () => {
 
 /** Brought up for one test, and taken down with its volumes and its image. */
 async function startStack({ workers }: { workers: number }) {
-  const port = String(await freePort());
   const project = `skipjack-test-${process.pid}`;
   const image = `skipjack-test/${project}`;
   const apiKey = 'a-key-of-the-test';
-  const variables = { ...base, SKIPJACK_API_KEYS: apiKey, SKIPJACK_PORT: port, SKIPJACK_IMAGE: image };
+  const variables = { ...base, SKIPJACK_API_KEYS: apiKey, SKIPJACK_PORT: '', SKIPJACK_IMAGE: image };
   const run = (...args: string[]) => docker([...compose, '--project-name', project, ...args], variables);
   onTestFinished(async ({ task }) => {
     if (task.result?.state === 'fail') console.error((await run('logs', '--tail', '50')).stdout);
@@ -212,6 +211,10 @@ async function startStack({ workers }: { workers: number }) {
     // A build that failed has left none.
     await docker(['image', 'rm', image]).catch(() => {});
   }, 120_000);
+  await run('--progress', 'plain', 'build');
+  // Not before: in the minute that the build takes, others would find it as free as we did.
+  const port = String(await freePort());
+  variables.SKIPJACK_PORT = port;
   await run('--progress', 'plain', 'up', '--detach', '--scale', `worker=${workers}`);
   const url = `http://127.0.0.1:${port}`;
   return { url, client: createClient({ url, apiKey }), compose: run };

@@ -59,7 +59,7 @@ describe.skipIf(missing)('Postgres crashes three times with more than 1,000 task
     const done = async () =>
       (await ask(`select count(*)::integer as done from skipjack.tasks where state = 'completed'`))[0].done;
     // Before anybody works on them: else it may take long, where work is quicker than posting.
-    await until('so many are accepted', async () => accepted.size > 1_200, 120_000);
+    await until('so many are accepted', async () => accepted.size > 1_600, 120_000);
     const startWorker = () => startProgram(['worker', '--concurrency', '10', '--lease', '3s'], env);
     programs.push(startWorker(), startWorker());
     await until('work is under way', async () => (await done()) > 0);

@@ -81,12 +81,15 @@ export async function makeDue({ sql }: Pick<TestDatabase, 'sql'>, taskId: string
   await sql('update skipjack.queue_items set available_at = clock_timestamp() where task_id = $1', [taskId]);
 }
 
+/** Those of this database who wait for a lock; not for the one that commits with a NOTIFY take, of any database. */
+export const areBlocked = `datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0
+  and wait_event is distinct from 'object'`;
+
 /** Resolves when `count` connections of this database wait for a lock. */
 export async function untilBlocked({ sql }: Pick<TestDatabase, 'sql'>, count = 1): Promise<void> {
   for (let tries = 0; tries < 2_000; tries += 1) {
     const [row] = await sql<{ blocked: number }>(
-      `select count(*)::integer as blocked from pg_stat_activity
-       where datname = current_database() and cardinality(pg_blocking_pids(pid)) > 0`,
+      `select count(*)::integer as blocked from pg_stat_activity where ${areBlocked}`,
     );
     if ((row?.blocked ?? 0) >= count) return;
     await new Promise((resolve) => setTimeout(resolve, 5));

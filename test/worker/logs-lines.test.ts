@@ -1,9 +1,10 @@
 /** What becomes of bytes on their way to lines, and of lines past the limit. */
-import fc from 'fast-check';
+
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LimitedLog } from '../../src/worker/logs/limited-log.ts';
 import { decodeLine, LineSplitter, lineBytesMax } from '../../src/worker/logs/lines.ts';
 import type { SaidLine } from '../../src/worker/logs/said-line.ts';
+import fc from '../support/fast-check.ts';
 
 /** The lines of `bytes` that come in pieces ending at `cuts`. */
 function linesOf(bytes: Buffer, cuts: number[] = []): string[] {

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { formsOf } from '../../src/worker/secrets/forms.ts';
 import { createMask, type Mask, noMask } from '../../src/worker/secrets/mask.ts';
+import fc from '../support/fast-check.ts';
 
 /** What a stream makes of `bytes` when they come in pieces that end at `cuts`. */
 function streamed(mask: Mask, bytes: Buffer, cuts: number[]): Buffer {

@@ -6,6 +6,7 @@
  * nothing else up. The row that threw is counted and put off; the third time ends its task, or its process. Faults of
  * the connection are nobody's: they end the turn. So does a time limit, which says whose turn it was.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../core/crash-point.ts';
 import type { Plan } from '../../core/plan.ts';
 import { inTransaction, type Transaction } from '../../database/connection.ts';
@@ -68,6 +69,8 @@ const roundsMax = 100;
 const turnMs = 250;
 /** Rows of a process that are tried one by one. */
 const alonesMax = 500;
+/** Until others are asked again whether they have left what they held. */
+const busyPauseMs = 5;
 
 export async function thinkOnce(queue: Thinker, options: ThinkOptions = {}): Promise<TurnResult> {
   const { onError = () => {}, passOver = [], processesMax = dueProcessesMax } = options;
@@ -106,7 +109,9 @@ export async function thinkUntilQuiet(
   for (let turn = 0; turn < turnsMax; turn += 1) {
     const { thought, busy } = await thinkOnce(queue, options);
     sum += thought;
-    if (thought === 0 && busy.length === 0) return sum;
+    if (thought > 0) continue;
+    if (busy.length === 0) return sum;
+    await sleep(busyPauseMs);
   }
   throw new Error(`there was always something to think about, ${turnsMax} times`);
 }

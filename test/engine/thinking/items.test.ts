@@ -96,13 +96,13 @@ describe('a task with each', () => {
   test('gives each item its value where it must be thought about', async ({ database }) => {
     const graph = {
       a: { if: 'true', each, wait_for: { event: 'paid', key: '${{ item.order }}' } },
-      b: { each, sleep: { for: '${{ string(index) }}s' } },
+      b: { each, sleep: { for: '${{ string(index) }}h' } },
     };
     const id = await startPlan(database, graph, {}, { list: [{ order: 'x' }, { order: 'y' }] });
     await thinkUntilQuiet(database.queue);
     const waits = await database.sql<{ key: string }>('select key from skipjack.event_waits order by key');
     expect(waits.map(({ key }) => key)).toEqual(['x', 'y']);
-    // The first of b slept for 0 seconds.
+    // The first of b slept for 0 hours.
     expect(await standOf(database, id)).toMatchObject({ 'b[0]': 'completed', 'b[1]': 'waits for time' });
     await database.sql(
       `select skipjack.send_event('paid', 'y', '"Y"'), skipjack.send_event('paid', 'x', '"X"')`,

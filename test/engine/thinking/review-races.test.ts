@@ -11,6 +11,7 @@ import { place } from '../../queue/processes/support/by-hand.ts';
 import { type Stopped, stopAfter } from '../../queue/processes/support/race.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
 import { claimNamed, run, type Saying, settlementOf, stateOf, taskIdOf } from '../../support/processes.ts';
+import { areBlocked } from '../../support/tasks.ts';
 import { childrenOf, endOf, inboxOf, passTime, publishPlan, standOf, startPlan } from './support/plans.ts';
 
 async function startFamily(database: TestDatabase, whole = {}): Promise<{ id: string; childId: string }> {
@@ -294,8 +295,7 @@ async function untilBlocked(database: TestDatabase): Promise<string> {
   const [{ pid } = { pid: 0 }] = await database.sql<{ pid: number }>('select pg_backend_pid() as pid');
   for (const until = performance.now() + 20_000; performance.now() < until; ) {
     const [row] = await database.sql<{ waits: boolean }>(
-      `select exists (select from pg_stat_activity where datname = current_database() and pid <> $1
-         and cardinality(pg_blocking_pids(pid)) > 0) as waits`,
+      `select exists (select from pg_stat_activity where pid <> $1 and ${areBlocked}) as waits`,
       [pid],
     );
     if (row?.waits) return 'the engine waits for a stranger';

@@ -281,4 +281,4 @@ test('every triple of outcomes in one batch equals the same three one after the 
   const cases = everyCase(3, ['all of it', 'the last tasks']);
   expect(cases).toHaveLength(9 ** 3 * 2 * 5);
   await compare(database, cases, manyToACall);
-});
+}, 180_000);
