@@ -124,11 +124,13 @@ test('a database that hangs is one that does not answer', async () => {
   await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
   const { port } = silent.address() as net.AddressInfo;
   await withApiOver(`postgres://nobody@127.0.0.1:${port}/nothing`, async (api) => {
+    const began = performance.now();
     const answers = await Promise.all(Array.from({ length: 20 }, () => api.get('/health')));
+    const tookMs = performance.now() - began;
     for (const { status, body } of answers)
       expect([status, body.code]).toEqual([503, 'database_unreachable']);
-    // One probe for all who ask at once: the rest of the pool is left to work.
-    expect(sockets.size).toBe(1);
+    // One probe at a time, for all who ask: the rest of the pool is left to work. It gives up after five seconds.
+    expect(sockets.size).toBeLessThanOrEqual(1 + Math.floor(tookMs / 5_000));
     for (const socket of sockets) socket.destroy();
   });
   await new Promise((resolve) => silent.close(resolve));

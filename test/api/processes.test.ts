@@ -206,7 +206,7 @@ describe('starting', () => {
     expect(refused.body.detail).toContain('is larger than');
     const input = await api.post('/v1/processes', { definition, input: { tasks } });
     expect([input.status, input.body.code]).toEqual([400, 'invalid_request']);
-  });
+  }, 180_000);
 
   test('other types are told which header to send', async ({ api }) => {
     const { status, body } = await api.post('/v1/processes', loan, { 'content-type': 'text/plain' });

@@ -11,7 +11,7 @@ import { test as base, type TestDatabase } from '../support/database.ts';
 import { cli, findTestRuntime, leftovers, testImage } from '../support/docker.ts';
 import { type Program, until } from '../support/program.ts';
 import { enqueue } from '../support/tasks.ts';
-import { makeFolder, makeSubfolder, newInstance, startServer, startWorker } from './support/scene.ts';
+import { instanceOf, makeFolder, makeSubfolder, startServer, startWorker } from './support/scene.ts';
 
 const runtime = await findTestRuntime();
 const test = base.skipIf(runtime === null);
@@ -40,7 +40,7 @@ async function setScene(database: TestDatabase): Promise<Scene> {
   const env = { DATABASE_URL: database.url, TMPDIR: tmp, SKIPJACK_SECRET_TOKEN: 'quite-a-secret-value' };
   return {
     database,
-    instance: await newInstance(database),
+    instance: await instanceOf(database),
     shared,
     tmp,
     startWorker: (name, more = []) => startWorker(['--name', name, ...flags, ...more], env),

@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { expect, onTestFinished } from 'vitest';
+import { instanceOf } from '../scenarios/support/scene.ts';
 import { test as base } from '../support/database.ts';
 import { cli, findTestRuntime, leftovers, testImage } from '../support/docker.ts';
 import { startProgram, until } from '../support/program.ts';
@@ -71,9 +72,7 @@ TASK_ID=$(curl -s -X POST -H "content-type:application/json" -d '{ "name": "conv
 echo -n $TASK_ID`);
   const read = () => bash(`curl -s ${url}/task/${id}`);
   await until('the task is over', async () => /"state":"(COMPLETED|FAILED)"/.test(await read()));
-  const [{ instance_id: instance }] = (await database.sql<{ instance_id: string }>(
-    'select instance_id from skipjack.compatibility',
-  )) as [{ instance_id: string }];
+  const instance = await instanceOf(database);
   // Gone before the task shows its end: looked at at once.
   expect(leftovers(instance)).toEqual([]);
   const task = JSON.parse(await read());

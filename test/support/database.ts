@@ -42,6 +42,8 @@ export const test = base.extend<{ database: TestDatabase }>({
   database: async ({}, use) => {
     const { url, drop } = await createDatabase();
     const db = openDatabase({ url });
+    // What a test asks through the product's pool is not repeated by anybody: longer than the machine may stop.
+    db.pool.options.connectionTimeoutMillis = 60_000;
     const queue = openQueue(db);
     await db.hints.ready();
     const clients: pg.Client[] = [];
@@ -53,6 +55,8 @@ export const test = base.extend<{ database: TestDatabase }>({
       return client;
     };
     const plain = await connect();
+    // It is a copy: with the instance of the others its workers would sweep what those of another test run for long.
+    await plain.query('update skipjack.compatibility set instance_id = gen_random_uuid()');
     let audited = true;
     await use({
       url,

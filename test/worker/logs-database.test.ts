@@ -14,10 +14,13 @@ async function claimed(database: TestDatabase, count: number): Promise<ClaimedTa
   return claim(database, { limit: count });
 }
 
-function shipperOver({ queue }: TestDatabase, onError: (error: unknown) => void = () => {}) {
+function shipperOver(
+  { queue }: TestDatabase,
+  options: Partial<ConstructorParameters<typeof LogShipper>[0]> = {},
+) {
   const ended = new AbortController();
   const source = createDatabaseTaskSource(queue, { signal: ended.signal });
-  const shipper = new LogShipper({ source, bytesMax: 200_000, onError });
+  const shipper = new LogShipper({ source, bytesMax: 200_000, onError: () => {}, ...options });
   onTestFinished(() => {
     shipper.close();
     ended.abort();
@@ -89,7 +92,7 @@ test('connections that break cost no line and double none', async ({ database })
     if (failures === 1) await original(...given);
     throw Object.assign(new Error('connection terminated'), { code: '57P01' });
   }) as typeof database.db.pool.query;
-  const log = shipperOver(database, (error) => errors.push(error)).open(task);
+  const log = shipperOver(database, { onError: (error) => errors.push(error) }).open(task);
   for (let index = 0; index < 50; index += 1) log.say(`before ${index}`);
   await until(() => errors.length > 0);
   for (let index = 0; index < 50; index += 1) log.say(`after ${index}`);
@@ -105,11 +108,9 @@ test('connections that break cost no line and double none', async ({ database })
 test('an attempt whose claim is gone ends without waiting, and leaves no line', async ({ database }) => {
   const [task] = (await claimed(database, 1)) as [ClaimedTask];
   await complete(database, task);
-  const log = shipperOver(database).open(task);
+  const log = shipperOver(database, { closeMsMax: 600_000 }).open(task);
   log.say('too late');
-  const startedMs = performance.now();
   await log.close();
-  expect(performance.now() - startedMs).toBeLessThan(5_000);
   expect(await stored(database, task)).toEqual([]);
 });
 

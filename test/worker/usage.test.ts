@@ -1,21 +1,41 @@
 /** What an attempt took of its machine. */
-import { expect, test } from 'vitest';
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { listProcessesAgain } from '../../src/worker/executors/processes/list.ts';
 import { AttemptStopped } from '../../src/worker/stop-reason.ts';
-import { execute, withoutUsage } from './support/execution.ts';
+import { execute, makeFolder, until, withoutUsage } from './support/execution.ts';
+
+vi.mock('../../src/worker/executors/processes/list.ts', { spy: true });
+
+const { mock: looks } = vi.mocked(listProcessesAgain);
+
+/** Resolves when a look that began after this call is over. */
+async function nextLook(): Promise<void> {
+  const begun = looks.calls.length;
+  await until('it is looked at', () => looks.settledResults[begun]?.type === 'fulfilled');
+}
 
 /** After its start; the next ones are up to a second apart. A busy machine takes a second longer. */
 const firstLookMs = 100;
 
-const spin = 'const end = Date.now() + 1_500; while (Date.now() < end);';
+const spin = 'while (process.cpuUsage().user < 1_500_000) for (let turn = 0; turn < 1_000_000; turn += 1);';
+
+const waitsFor = (file: string) => `while [ ! -e ${file} ]; do sleep 0.05; done`;
 
 test('CPU time is that of the program and of the children that it waited for', async () => {
-  const { ending } = await execute({
+  const folder = await makeFolder();
+  const [spun, seen] = [join(folder, 'spun'), join(folder, 'seen')];
+  const ended = execute({
     type: 'run',
-    // Looked at about once a second: what a child took that has ended is seen of who waited for it.
-    run: `'${process.execPath}' -e '${spin}'; sleep 3`,
+    // What a child took that has ended is seen of who waited for it.
+    run: `'${process.execPath}' -e '${spin}'; touch ${spun}; ${waitsFor(seen)}`,
   });
-  // Two cores may be running everything else as well: less than the 1500 ms that it wanted.
-  expect(ending.cpuMs).toBeGreaterThan(200);
+  await until('it has spun', () => existsSync(spun), 50_000);
+  await nextLook();
+  writeFileSync(seen, '');
+  const { ending } = await ended;
+  expect(ending.cpuMs).toBeGreaterThan(1_000);
   expect(ending.cpuMs).toBeLessThan(4_000);
 });
 
@@ -40,10 +60,16 @@ test('a quick program has no figures', async () => {
 });
 
 test('failed and stopped attempts have theirs', async () => {
-  const failed = await execute({ type: 'run', run: 'sleep 2.5; exit 4' });
+  const seen = join(await makeFolder(), 'seen');
+  const failing = execute({ type: 'run', run: `${waitsFor(seen)}; exit 4` });
+  await nextLook();
+  writeFileSync(seen, '');
+  const failed = await failing;
   expect(failed.ending).toMatchObject({ kind: 'failed', exitCode: 4, cpuMs: expect.any(Number) });
   const stop = new AbortController();
-  setTimeout(() => stop.abort(new AttemptStopped('cancelled')), 3_000);
-  const stopped = await execute({ type: 'run', run: 'sleep 1000' }, { signal: stop.signal });
+  const stopping = execute({ type: 'run', run: 'sleep 1000' }, { signal: stop.signal });
+  await nextLook();
+  stop.abort(new AttemptStopped('cancelled'));
+  const stopped = await stopping;
   expect(stopped.ending).toMatchObject({ kind: 'stopped', memoryPeakBytes: expect.any(Number) });
 });

@@ -60,13 +60,8 @@ export async function startWorker(args: string[], env: Record<string, string>): 
   return worker;
 }
 
-/**
- * Which database's tasks they are: what containers, volumes and networks are labelled with. One of its own, before any
- * worker starts: the databases of tests are copies, and the workers of one would sweep what those of another run for long.
- */
-export async function newInstance({ sql }: Pick<TestDatabase, 'sql'>): Promise<string> {
-  const [row] = await sql<{ instance_id: string }>(
-    'update skipjack.compatibility set instance_id = gen_random_uuid() returning instance_id',
-  );
+/** Which database's tasks they are: what containers, volumes and networks are labelled with. */
+export async function instanceOf({ sql }: Pick<TestDatabase, 'sql'>): Promise<string> {
+  const [row] = await sql<{ instance_id: string }>('select instance_id from skipjack.compatibility');
   return row?.instance_id ?? '';
 }

@@ -1,10 +1,29 @@
 import { describe, expect, test } from 'vitest';
-import { cli, instance, isMissing, place, run, runAndStopAt, runtime, said } from './support/attempts.ts';
+import {
+  cli,
+  instance,
+  isMissing,
+  type Line,
+  place,
+  run,
+  runAndStopAt,
+  runtime,
+  said,
+  touchInMain,
+} from './support/attempts.ts';
 
 interface Inspected {
   Config: { Labels: Record<string, string>; User: string };
   HostConfig: Record<string, unknown>;
   State: { Pid: number };
+}
+
+/** At the end of a container's work: it goes on until it was looked at. */
+const sayDone = 'echo done; while [ ! -e /tmp/seen ]; do sleep 0.1; done';
+
+/** What looks at containers are timers of this process too, the slowest of half a second: it has looked before this does. */
+function onLine({ text }: Line): void {
+  if (text === 'done') setTimeout(touchInMain, 2_000, '/tmp/seen');
 }
 
 describe.skipIf(isMissing)('a container is held in bounds', () => {
@@ -69,10 +88,10 @@ describe.skipIf(isMissing)('a container is held in bounds', () => {
 
   test('nothing asked for is what the policy gives', async () => {
     const { ending } = await run(
-      { run: 'tail /dev/zero; exit 1' },
-      { policy: { limits: { cpus: null, memoryBytes: 32 * 1024 * 1024, pids: 16 } } },
+      { run: `tail /dev/zero || { ${sayDone}; exit 1; }` },
+      { policy: { limits: { cpus: null, memoryBytes: 32 * 1024 * 1024, pids: 16 } }, onLine },
     );
-    expect(ending).toMatchObject({ kind: 'failed', error: { code: 'out_of_memory' } });
+    expect(ending).toMatchObject({ kind: 'failed', exitCode: 1, error: { code: 'out_of_memory' } });
   });
 
   test('a memory hog ends as out of memory, with its limit', async () => {
@@ -112,7 +131,10 @@ describe.skipIf(isMissing)('a container is held in bounds', () => {
   });
 
   test('what it used is told', async () => {
-    const { ending } = await run({ run: 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; sleep 1' });
+    const { ending } = await run(
+      { run: `i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; ${sayDone}` },
+      { onLine },
+    );
     expect(ending).toMatchObject({ kind: 'completed' });
     expect(ending.cpuMs).toBeGreaterThan(50);
     expect(ending.memoryPeakBytes).toBeGreaterThan(50_000);

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { findRuntime } from '../../../src/worker/executors/container/runtime.ts';
+import { type ContainerRuntime, findRuntime } from '../../../src/worker/executors/container/runtime.ts';
 import { AttemptStopped } from '../../../src/worker/stop-reason.ts';
 import { testImage } from '../../support/docker.ts';
 import { until } from '../support/execution.ts';
@@ -22,14 +22,12 @@ describe.skipIf(isMissing)('an attempt that is stopped', () => {
   });
 
   test('one that ignores SIGTERM is killed after the grace time', async () => {
-    const startedMs = performance.now();
     const { ending } = await runAndStopAt(
       'up',
       { run: 'trap "" TERM\necho up\nwhile :; do sleep 0.1; done' },
       { killGraceMs: 500 },
     );
     expect(ending).toMatchObject({ kind: 'stopped', output: 'up' });
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
   });
 
   test('in the middle of pre, with sidecars and volumes, neither main nor post runs', async () => {
@@ -87,6 +85,12 @@ describe.skipIf(isMissing)('an attempt that is stopped', () => {
     const slow = join(folder, 'docker');
     const script = `case "$*" in *"${question}"*) touch ${asked}; exec sleep 600;; esac\nexec ${runtime.file} "$@"\n`;
     writeFileSync(slow, `#!/bin/sh\n${script}`, { mode: 0o755 });
+    const wrapped = (await findRuntime(slow)) ?? runtime;
+    // Its own bound would end a call that is not told.
+    const patient: ContainerRuntime = {
+      ...wrapped,
+      run: (args, options) => wrapped.run(args, { ...options, timeoutMs: options?.timeoutMs ?? 600_000 }),
+    };
     const stop = new AbortController();
     const running = run(
       {
@@ -95,14 +99,11 @@ describe.skipIf(isMissing)('an attempt that is stopped', () => {
         sidecars: [{ image: testImage, name: 'side', cmd: ['sleep', '60'], probe: { port: 80 } }],
         ...(question === 'image inspect' ? {} : { pre: [] }),
       },
-      { signal: stop.signal, runtime: (await findRuntime(slow)) ?? runtime },
+      { signal: stop.signal, runtime: patient },
     );
     await until('it was asked', () => existsSync(asked));
-    const stoppedMs = performance.now();
     stop.abort(new AttemptStopped('cancelled'));
     expect((await running).ending).toMatchObject({ kind: 'stopped' });
-    // Who is not told gives a runtime 30 s.
-    expect(performance.now() - stoppedMs).toBeLessThan(25_000);
   });
 
   test('before it began', async () => {
@@ -126,13 +127,17 @@ describe.skipIf(isMissing)('an attempt that is stopped', () => {
 
   test('what had ended by itself stays as it ended', async () => {
     const stop = new AbortController();
+    const start: ContainerRuntime['start'] = (args, options) => {
+      const started = runtime.start(args, options);
+      // A turn later: the attempt has seen the end, and nothing that comes after it.
+      if (args[0] === 'start') void started.ended.then(() => setImmediate(() => stop.abort()));
+      return started;
+    };
     const { ending } = await run(
       { run: 'echo done' },
-      {
-        signal: stop.signal,
-        onLine: ({ text }) => void (text === 'done' && setTimeout(() => stop.abort(), 5_000)),
-      },
+      { signal: stop.signal, runtime: { ...runtime, start } },
     );
+    expect(stop.signal.aborted).toBe(true);
     expect(ending).toMatchObject({ kind: 'completed', output: 'done' });
   });
 });

@@ -10,11 +10,14 @@ export interface Started {
   folder: string;
 }
 
-/** After SIGKILL only a process stuck in the kernel lives on; nobody waits longer for it. */
-const afterKillMs = 1_000;
+/**
+ * After SIGKILL only a process stuck in the kernel lives on, or one that a busy machine does not let run to its end;
+ * nobody waits longer for it. Within what a drain allows for killing.
+ */
+const afterKillMs = 4_000;
 
-/** What forks faster than it is found gets so many rounds of SIGKILL. */
-const killRounds = 3;
+/** What forks faster than it is found gets so many rounds of SIGKILL, three a second. */
+const killRounds = 12;
 
 const pollMs = { first: 25, last: 250 };
 
