@@ -7,11 +7,9 @@ import { findRunningEmbeddedPostgres } from '../../src/database/embedded.ts';
 import { answers, makeDirectory } from '../database/fixtures/embedded-scene.ts';
 import { test as databaseTest } from '../support/database.ts';
 import { until } from '../support/program.ts';
-import { skipjack, startSkipjack, urlOf } from './support/cli.ts';
+import { skipjack, startSkipjack, unhurried, urlOf } from './support/cli.ts';
 
 const onAnyPort = ['dev', '--port', '0'];
-/** Nothing runs when it is stopped: a long grace only lengthens what its end may take, the shutdown of Postgres included. */
-const unhurried = [...onAnyPort, '--grace', '1m'];
 
 async function postgresUrl(data: string): Promise<string> {
   const running = await findRunningEmbeddedPostgres(data);
@@ -21,7 +19,7 @@ async function postgresUrl(data: string): Promise<string> {
 
 test('dev runs a posted command, SIGTERM ends it with its Postgres, and a second start finds the data', async () => {
   const data = join(await makeDirectory(), 'data');
-  const first = startSkipjack([...unhurried, '--data', data]);
+  const first = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   const url = await urlOf(first);
   const response = await fetch(`${url}/v1/tasks?wait=30s`, {
     method: 'POST',
@@ -35,7 +33,7 @@ test('dev runs a posted command, SIGTERM ends it with its Postgres, and a second
   expect(await answers(database)).toBe(false);
   expect(await findRunningEmbeddedPostgres(data)).toBeNull();
 
-  const second = startSkipjack([...unhurried, '--data', data]);
+  const second = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   expect(await createClient({ url: await urlOf(second) }).getTask(task.id)).toMatchObject({
     state: 'completed',
   });
@@ -44,12 +42,12 @@ test('dev runs a posted command, SIGTERM ends it with its Postgres, and a second
 
 test('after SIGKILL the next start finds the data, and ends the Postgres that was left behind', async () => {
   const data = join(await makeDirectory(), 'data');
-  const first = startSkipjack([...unhurried, '--data', data]);
+  const first = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   const { id } = await createClient({ url: await urlOf(first) }).enqueue({ name: 'review' });
   await first.stop('SIGKILL');
   const database = await postgresUrl(data);
 
-  const second = startSkipjack([...unhurried, '--data', data]);
+  const second = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   expect(await createClient({ url: await urlOf(second) }).getTask(id)).toMatchObject({ state: 'ready' });
   expect(await second.stop()).toBe(0);
   expect(await answers(database)).toBe(false);
@@ -57,9 +55,9 @@ test('after SIGKILL the next start finds the data, and ends the Postgres that wa
 
 test('a second dev on the same data joins its Postgres and leaves it running', async () => {
   const data = join(await makeDirectory(), 'data');
-  const first = startSkipjack([...unhurried, '--data', data]);
+  const first = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   const { id } = await createClient({ url: await urlOf(first) }).enqueue({ name: 'review' });
-  const second = startSkipjack([...unhurried, '--data', data]);
+  const second = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   const client = createClient({ url: await urlOf(second) });
   expect(await client.getTask(id)).toMatchObject({ name: 'review' });
   expect(await second.stop()).toBe(0);
@@ -69,9 +67,9 @@ test('a second dev on the same data joins its Postgres and leaves it running', a
 
 test('when the owner of the Postgres that it joined ends, the second dev starts it again', async () => {
   const data = join(await makeDirectory(), 'data');
-  const first = startSkipjack([...unhurried, '--data', data]);
+  const first = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   await urlOf(first);
-  const second = startSkipjack([...unhurried, '--data', data]);
+  const second = startSkipjack([...onAnyPort, '--data', data], { env: unhurried });
   const client = createClient({ url: await urlOf(second) });
   const { id } = await client.enqueue({ name: 'review' });
   expect(await first.stop()).toBe(0);
@@ -115,7 +113,7 @@ databaseTest(
   async ({ database }) => {
     const url = new URL(database.url);
     url.searchParams.set('application_name', 'x');
-    const dev = startSkipjack(unhurried, { env: { DATABASE_URL: url.href } });
+    const dev = startSkipjack(onAnyPort, { env: { ...unhurried, DATABASE_URL: url.href } });
     const { id } = await createClient({ url: await urlOf(dev) }).enqueue({ name: 'review' });
     expect(await database.sql('select name from skipjack.tasks where id = $1', [id])).toEqual([
       { name: 'review' },

@@ -36,7 +36,10 @@ const timeoutMs = 900_000;
 const seed = Number(process.env.SKIPJACK_TEST_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const only = process.env.SKIPJACK_TEST_CASE === undefined ? null : Number(process.env.SKIPJACK_TEST_CASE);
 const tally = createLanguageTally();
-/** What the model foresaw of the cases so far. By this cases are picked, so that one seed plays the same ones. */
+/**
+ * What the model foresaw of the cases so far. By this cases are picked, so that one seed plays the same ones; but for a
+ * few at the end, should too little of it have come.
+ */
 const foreseen = createLanguageTally();
 
 beforeAll(() => {

@@ -215,7 +215,7 @@ async function startStack({ workers }: { workers: number }) {
   // Not before: in the minute that the build takes, others would find it as free as we did.
   const port = String(await freePort());
   variables.SKIPJACK_PORT = port;
-  await run('--progress', 'plain', 'up', '--detach', '--scale', `worker=${workers}`);
+  await run('--progress', 'plain', 'up', '--no-build', '--detach', '--scale', `worker=${workers}`);
   const url = `http://127.0.0.1:${port}`;
   return { url, client: createClient({ url, apiKey }), compose: run };
 }

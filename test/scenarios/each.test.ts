@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, onTestFinished } from 'vitest';
 import { type TestDatabase, test } from '../support/database.ts';
-import { until } from '../support/program.ts';
+import { freeze, until } from '../support/program.ts';
 import { makeFolder, startServer, startWorker } from './support/scene.ts';
 
 const fixture = path.join(import.meta.dirname, 'fixtures/counting-worker.mjs');
@@ -47,7 +47,9 @@ output:
 `;
 
 async function startCounting(databaseUrl: string, name: string, file: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [fixture, library, databaseUrl, name, file], {
+  const url = new URL(databaseUrl);
+  url.searchParams.set('application_name', name);
+  const child = spawn(process.execPath, [fixture, library, url.href, name, file], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => kill(child));
@@ -94,9 +96,7 @@ test('ten thousand items, a join and more items: one list in order, and nothing 
   const { id } = await server.client.startProcess({ source });
   await until('half of the items have ended', async () => (await unendedOf(database)) < many / 2, 120_000);
   await until('some are under way at the worker to be killed', async () => {
-    doomed.kill('SIGSTOP');
-    // What it had sent has come to pass by then.
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await freeze(doomed, { sql, application: 'doomed' });
     const held = await sql(`select from skipjack.queue_items where worker like 'doomed%' limit 5`);
     if (held.length < 5) doomed.kill('SIGCONT');
     return held.length === 5;

@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { readAttempts } from '../../src/queue/dead-letters.ts';
 import { test } from '../support/database.ts';
-import { type Program, startProgram, until } from '../support/program.ts';
+import { freeze, type Program, startProgram, until } from '../support/program.ts';
 import { enqueue } from '../support/tasks.ts';
 
 test('every task of a killed worker completes elsewhere; only those that had started have a loss', async ({
@@ -26,9 +26,11 @@ test('every task of a killed worker completes elsewhere; only those that had sta
       )
     )[0]?.count ?? 0;
 
+  const doomedUrl = new URL(DATABASE_URL);
+  doomedUrl.searchParams.set('application_name', 'doomed');
   /** A worker runs eight of these tasks and may hold the others. */
   const layOut = async () => {
-    const worker = startProgram(['worker', '--name', 'doomed', ...flags], { DATABASE_URL });
+    const worker = startProgram(['worker', '--name', 'doomed', ...flags], { DATABASE_URL: doomedUrl.href });
     await worker.untilSays('worker started');
     // Quick tasks first: only for such does a worker hold more than it runs.
     await Promise.all(Array.from({ length: 60 }, () => enqueue(database, quick)));
@@ -44,7 +46,7 @@ test('every task of a killed worker completes elsewhere; only those that had sta
   /** False: it held none, or had given them back before anybody looked. It does nothing while it is looked at. */
   const killWhileItHolds = async ({ child, kill }: Program): Promise<boolean> => {
     for (const end = performance.now() + 10_000; performance.now() < end; await pause(20)) {
-      child.kill('SIGSTOP');
+      await freeze(child, { sql, application: 'doomed' });
       const eightRun = (await count('started_at is not null')) === 8;
       if (eightRun && (await count('worker is not null and started_at is null')) > 0) {
         await kill('SIGKILL');

@@ -30,10 +30,13 @@ export async function createDatabase(): Promise<{ url: string; drop: () => Promi
   const adminUrl = inject('adminUrl');
   counter += 1;
   const name = `skipjack_test_${process.pid}_${counter}`;
-  await asAdmin(adminUrl, `create database ${name} ${inject('copying')}`);
+  await runOnce(adminUrl, `create database ${name} ${inject('copying')}`);
+  const url = databaseUrl(adminUrl, name);
+  // It is a copy: with the instance of the others its workers would sweep what those of another test run for long.
+  await runOnce(url, 'update skipjack.compatibility set instance_id = gen_random_uuid()');
   return {
-    url: databaseUrl(adminUrl, name),
-    drop: () => asAdmin(adminUrl, `drop database if exists ${name} with (force)`),
+    url,
+    drop: () => runOnce(adminUrl, `drop database if exists ${name} with (force)`),
   };
 }
 
@@ -55,8 +58,6 @@ export const test = base.extend<{ database: TestDatabase }>({
       return client;
     };
     const plain = await connect();
-    // It is a copy: with the instance of the others its workers would sweep what those of another test run for long.
-    await plain.query('update skipjack.compatibility set instance_id = gen_random_uuid()');
     let audited = true;
     await use({
       url,
@@ -85,12 +86,12 @@ export async function expectSound(client: pg.Client, { audited = true } = {}) {
   expect(rows[0].deadlocks, 'pg_stat_database.deadlocks').toBe(0);
 }
 
-async function asAdmin(adminUrl: string, statement: string): Promise<void> {
-  const admin = new pg.Client({ connectionString: adminUrl });
-  await admin.connect();
+async function runOnce(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
   try {
-    await admin.query(statement);
+    await client.query(statement);
   } finally {
-    await admin.end();
+    await client.end();
   }
 }

@@ -70,6 +70,24 @@ export function startProgram(
   };
 }
 
+/**
+ * Freezes an OS process that has its connections under this name (`application_name` in its URL), and resolves when
+ * Postgres has nothing left to do for it: what is there now stays, until it goes on.
+ */
+export async function freeze(
+  child: ChildProcess,
+  { sql, application }: { sql: (text: string, values: unknown[]) => Promise<unknown[]>; application: string },
+): Promise<void> {
+  child.kill('SIGSTOP');
+  await until('its statements have come to pass', async () => {
+    const active = await sql(
+      `select from pg_stat_activity where datname = current_database() and application_name = $1 and state = 'active'`,
+      [application],
+    );
+    return active.length === 0;
+  });
+}
+
 /** Asks again and again until the answer is `true`; says what it waited for when it never is. */
 export async function until(what: string, isSo: () => Promise<boolean>, ms = 60_000): Promise<void> {
   for (const end = performance.now() + ms; performance.now() < end; ) {

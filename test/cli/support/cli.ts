@@ -10,6 +10,9 @@ vi.setConfig({ testTimeout: 120_000 });
 
 const main = join(import.meta.dirname, '../../../dist/cli/main.js');
 
+/** Where nothing holds up the end but the machine: a long grace lengthens what it may take, the shutdown of Postgres included. */
+export const unhurried = { SKIPJACK_GRACE: '20s' };
+
 export interface Ended {
   code: number | null;
   stdout: string;

@@ -192,7 +192,8 @@ function noteLooks({ pool }: TestDatabase['db']): number[] {
     const original = client.query.bind(client);
     // biome-ignore lint/suspicious/noExplicitAny: counts what goes by and changes nothing.
     client.query = ((...args: any[]) => {
-      if (String(args[0]).includes('pg_try_advisory_xact_lock')) looks.push(args[1][0].length);
+      if (String(args[0]).includes('pg_try_advisory_xact_lock(skipjack.event_lock'))
+        looks.push(args[1][0].length);
       // biome-ignore lint/suspicious/noExplicitAny: as above.
       return (original as any)(...args);
     }) as typeof client.query;

@@ -18,12 +18,21 @@ interface Inspected {
   State: { Pid: number };
 }
 
-/** At the end of a container's work: it goes on until it was looked at. */
-const sayDone = 'echo done; while [ ! -e /tmp/seen ]; do sleep 0.1; done';
+/** At the end of a container's work: it goes on until it was looked at, or for half a minute. */
+const sayDone = 'echo done; i=0; while [ ! -e /tmp/seen ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done';
 
 /** What looks at containers are timers of this process too, the slowest of half a second: it has looked before this does. */
 function onLine({ text }: Line): void {
-  if (text === 'done') setTimeout(touchInMain, 2_000, '/tmp/seen');
+  if (text === 'done') setTimeout(touchUnlessRefused, 2_000);
+}
+
+function touchUnlessRefused(): void {
+  try {
+    touchInMain('/tmp/seen');
+  } catch (error) {
+    // A container without memory to spare has none for another process; it ends a little later.
+    console.log(`not touched: ${error}`);
+  }
 }
 
 describe.skipIf(isMissing)('a container is held in bounds', () => {

@@ -12,12 +12,12 @@ export interface Started {
 
 /**
  * After SIGKILL only a process stuck in the kernel lives on, or one that a busy machine does not let run to its end;
- * nobody waits longer for it. Within what a drain allows for killing.
+ * nobody waits longer for it. Within what the ends of a worker and of `dev` allow for killing.
  */
-const afterKillMs = 4_000;
+const afterKillMs = 2_000;
 
 /** What forks faster than it is found gets so many rounds of SIGKILL, three a second. */
-const killRounds = 12;
+const killRounds = 6;
 
 const pollMs = { first: 25, last: 250 };
 
