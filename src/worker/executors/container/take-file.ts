@@ -5,6 +5,13 @@ import { type FirstEntry, FirstEntryReader } from './tar.ts';
 const copyTimeoutMs = 30_000;
 
 /**
+ * So much of a folder, or of a file that is larger than what is wanted, is let pass before the copy is killed. Podman,
+ * which has no daemon, lets go of the container at the end: killed then, it leaves one that nothing can be put into.
+ * What is in the middle of a large copy is not there yet.
+ */
+const passedBytesMax = 8 * 1024 * 1024;
+
+/**
  * A file of a container as it is now; null: there is none. Not more of it than `bytesMax`, and of what is no file
  * nothing: the container may have put anything there.
  */
@@ -19,11 +26,14 @@ export async function takeFile(
   const reader = new FirstEntryReader(bytesMax);
   let entry: FirstEntry | null = null;
   let stderr = '';
+  let passedBytes = 0;
   cli.stdout.on('data', (chunk: Buffer) => {
-    if (entry !== null) return;
-    entry = reader.push(chunk);
-    // A folder or a large file would go on for as long as it likes.
-    if (entry !== null && entry.kind !== 'file') cli.kill();
+    if (entry === null) {
+      entry = reader.push(chunk);
+      return;
+    }
+    passedBytes += chunk.length;
+    if (passedBytes > passedBytesMax) cli.kill();
   });
   cli.stderr.on('data', (chunk: Buffer) => {
     if (stderr.length < 65_536) stderr += chunk.toString('utf8');
