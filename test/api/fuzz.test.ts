@@ -3,7 +3,6 @@
  *
  * fast-check prints the seed and the smallest example of a failure; `fc.assert(…, { seed, path })` repeats it.
  */
-
 import { expect, vi } from 'vitest';
 import { createApi } from '../../src/api/api.ts';
 import { Engine } from '../../src/engine/engine.ts';

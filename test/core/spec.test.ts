@@ -1,5 +1,4 @@
 /** What a task runs: references to secrets taken apart, sizes, keys in order. */
-
 import { describe, expect, test } from 'vitest';
 import { parseBytes } from '../../src/core/bytes.ts';
 import { findReferenceProblem, toSecretText } from '../../src/core/secret-text.ts';

@@ -1,5 +1,4 @@
 /** Definitions made to harm: each is a plan, or refused with a problem that points, well before the test gives up. */
-
 import { describe, expect, test } from 'vitest';
 import { parseDefinition } from '../../src/definition/parse-definition.ts';
 import { compileCondition } from '../../src/expression/condition.ts';

@@ -1,5 +1,4 @@
 /** Text in all its forms: YAML and JSON, line ends, marks, and what is meant to do harm. */
-
 import { describe, expect, test } from 'vitest';
 import type { Json } from '../../src/core/json.ts';
 import { planLimits } from '../../src/core/plan.ts';

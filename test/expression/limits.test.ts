@@ -1,5 +1,4 @@
 /** Hostile expressions end: with a value, or with a sentence that says why not. */
-
 import { describe, expect, test } from 'vitest';
 import type { Json } from '../../src/core/json.ts';
 import { typeOfExpression } from '../../src/expression/check-types.ts';

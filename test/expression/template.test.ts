@@ -1,5 +1,4 @@
 /** Texts taken apart, and put together again with values. */
-
 import { describe, expect, test } from 'vitest';
 import type { Json } from '../../src/core/json.ts';
 import { compileTask, fillTask } from '../../src/expression/task-template.ts';

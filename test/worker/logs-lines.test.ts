@@ -1,5 +1,4 @@
 /** What becomes of bytes on their way to lines, and of lines past the limit. */
-
 import { beforeEach, describe, expect, test } from 'vitest';
 import { LimitedLog } from '../../src/worker/logs/limited-log.ts';
 import { decodeLine, LineSplitter, lineBytesMax } from '../../src/worker/logs/lines.ts';

@@ -11,7 +11,7 @@ import { place } from '../../queue/processes/support/by-hand.ts';
 import { type Stopped, stopAfter } from '../../queue/processes/support/race.ts';
 import { type TestDatabase, test } from '../../support/database.ts';
 import { claimNamed, run, type Saying, settlementOf, stateOf, taskIdOf } from '../../support/processes.ts';
-import { areBlocked } from '../../support/tasks.ts';
+import { untilBlocked } from '../../support/tasks.ts';
 import { childrenOf, endOf, inboxOf, passTime, publishPlan, standOf, startPlan } from './support/plans.ts';
 
 async function startFamily(database: TestDatabase, whole = {}): Promise<{ id: string; childId: string }> {
@@ -133,9 +133,8 @@ describe('a task that is being sent its event, by a transaction that has not end
     await sender.query(`select skipjack.send_event('paid', payload => '7')`);
     await run(database, id, 'b', 'fails');
     const other = await startPlan(database, { a: { if: 'true' } });
-    expect(await Promise.race([thinkOnce(database.queue), untilBlocked(database)])).toMatchObject({
-      thought: 2,
-    });
+    const blocked = untilBlocked(database).then(() => 'the engine waits for a stranger');
+    expect(await Promise.race([thinkOnce(database.queue), blocked])).toMatchObject({ thought: 2 });
     expect(await standOf(database, id)).toEqual({ a: 'waits for event', b: 'failed' });
     expect(await standOf(database, other)).toEqual({ a: 'ready' });
     expect(await stateOf(database, id)).toBe('failing');
@@ -289,17 +288,4 @@ async function comesTo(stopped: Stopped, moving: Promise<unknown>): Promise<numb
   if (pid === 0 && (await Promise.race([stopped.reached, null])) === null)
     throw new Error('it never sent a statement like that');
   return pid;
-}
-
-async function untilBlocked(database: TestDatabase): Promise<string> {
-  const [{ pid } = { pid: 0 }] = await database.sql<{ pid: number }>('select pg_backend_pid() as pid');
-  for (const until = performance.now() + 20_000; performance.now() < until; ) {
-    const [row] = await database.sql<{ waits: boolean }>(
-      `select exists (select from pg_stat_activity where pid <> $1 and ${areBlocked}) as waits`,
-      [pid],
-    );
-    if (row?.waits) return 'the engine waits for a stranger';
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  return 'nobody waits';
 }
